@@ -1,0 +1,105 @@
+"""The records of the catalogue: a model, its weight set, and the preprocessing that belongs to both."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Fit = Literal["crop", "squash", "pad"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """How a picture becomes a network's input; part of the weights, for they were trained with it.
+
+    Attributes:
+        input_size: (height, width) of the input, in pixels.
+        fit: how a picture of another shape gets there: "crop" cuts out the middle, "squash" changes the
+            aspect ratio, "pad" fills up with the mean colour.
+        crop_fraction: for "crop": which part of the resized picture's shorter side remains, in (0, 1].
+        interpolation: the filter for resizing.
+        input_space: order of the colour channels.
+        input_range: what the darkest and the lightest value become before mean and std.
+        mean: subtracted from each channel, in units of `input_range` and the order of `input_space`.
+        std: what each channel is divided by afterwards.
+    """
+
+    input_size: tuple[int, int] = (224, 224)
+    fit: Fit = "crop"
+    crop_fraction: float = 0.875
+    interpolation: Interpolation = "bilinear"
+    input_space: Literal["RGB", "BGR"] = "RGB"
+    input_range: tuple[float, float] = (0.0, 1.0)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSource:
+    """One place that a weights file can be had from.
+
+    Attributes:
+        kind: "url" (`location` is an address), "hub" (a repository of the Hugging Face hub, `filename` in
+            it), "package" (an installed Python package, `filename` inside it) or "file" (a path here).
+        location: address, repository, package name or path.
+        filename: the file inside a repository or package; "" for the other kinds.
+    """
+
+    kind: Literal["url", "hub", "package", "file"]
+    location: str
+    filename: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsEntry:
+    """One set of weights of a model.
+
+    Attributes:
+        tag: the weight set's name, unique within the model: "imagenet", "IMAGENET1K_V2", "a1_in1k".
+        sources: where the file can be had, the first choice first.
+        sha256: 64 hex digits of the whole file, or the 8 or more that its name carries, or "" (unknown).
+        size_bytes: size of the file, 0 where unknown.
+        num_classes: K of the head that the file brings; 0 where it brings none.
+        pretrained_on: data the weights were trained on, "imagenet-1k"; "" where unknown.
+        license: SPDX identifier where there is one; "" where unknown.
+        top1: ImageNet-1k validation accuracy as published, in [0, 1]; None where unknown.
+        top5: the same within the first five.
+        preprocessing: what the weights were evaluated with.
+    """
+
+    tag: str
+    sources: tuple[WeightsSource, ...]
+    sha256: str = ""
+    size_bytes: int = 0
+    num_classes: int = 1000
+    pretrained_on: str = ""
+    license: str = ""
+    top1: float | None = None
+    top5: float | None = None
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A row of the catalogue: one model with one weight set.
+
+    Attributes:
+        name: the full name, unique: "timm/resnet50.a1_in1k".
+        provider: "starter", "pretrainedmodels", "torchvision", "timm", "folder" or "checkpoint".
+        architecture: the provider's name for the network, "resnet50".
+        family: what it is a variant of, "resnet".
+        weights: the weight set.
+        num_params: number of parameters, head included; 0 where unknown.
+        feature_dim: D, width of the pooled features; 0 where it is only known once the model is built.
+        paper: address of the paper; "" where unknown.
+        same_tensors_as: full names of the rows that hold the same tensors.
+    """
+
+    name: str
+    provider: str
+    architecture: str
+    family: str
+    weights: WeightsEntry
+    num_params: int = 0
+    feature_dim: int = 0
+    paper: str = ""
+    same_tensors_as: tuple[str, ...] = ()

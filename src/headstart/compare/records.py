@@ -1,0 +1,180 @@
+"""What a comparison leaves behind: plain records, saved as JSON, readable without the rooms that made them."""
+
+from dataclasses import dataclass
+
+from headstart.catalog.entry import ModelEntry, Preprocessing
+from headstart.data.dataset import Exclusion
+from headstart.evaluate.records import Evaluation, PairedDifference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a model costs to run, measured on this machine.
+
+    Attributes:
+        latency_ms: median time of one picture through the network at batch 1, in milliseconds.
+        pictures_per_second: rate of the embedding run, decoding included; None when all came from the cache.
+        num_params: number of parameters, head included.
+    """
+
+    latency_ms: float
+    pictures_per_second: float | None
+    num_params: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One candidate of a comparison, with its evidence or its error.
+
+    Attributes:
+        name: the model's full name, with "@RESOLUTION" behind it where one model ran at several.
+        model: the model's full name, as in the catalogue.
+        entry: the catalogue's row; None when the name could not be resolved.
+        resolution: side of the network's input in pixels; 0 when it failed before that was known.
+        error: "" or why this candidate has no evidence.
+        hint: how to mend the error.
+        validation: metrics on the validation pictures; None when it failed.
+        behind_best: accuracy of the best row minus this one's, paired on the same pictures, with an interval
+            corrected for the number of comparisons; None for the best row itself and for failed ones.
+        tied: whether it is not significantly worse than the best row.
+        regularization: strength that the probe chose.
+        plan: how the features were computed, in words: "bf16, channels-last, batch 64".
+        cost: measured cost; None when it failed.
+        feature_dim: D of the features; 0 when it failed.
+    """
+
+    name: str
+    model: str
+    entry: ModelEntry | None
+    resolution: int
+    error: str = ""
+    hint: str = ""
+    validation: Evaluation | None = None
+    behind_best: PairedDifference | None = None
+    tied: bool = False
+    regularization: float | None = None
+    plan: str = ""
+    cost: Cost | None = None
+    feature_dim: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One look at the locked test set.
+
+    Attributes:
+        model: which row was looked at, by its name.
+        role: "chosen" or "reference" (named before the data were seen).
+        evaluation: metrics on the test pictures.
+    """
+
+    model: str
+    role: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One wrongly classified picture of those that the final estimate rests on.
+
+    Attributes:
+        id: the picture's id in the data set.
+        true_class: name of its label's class.
+        predicted_class: name of the class that got the highest probability.
+        probability: that probability, in [0, 1].
+        true_probability: probability of the true class, in [0, 1].
+        thumbnail: path of a small JPEG without metadata, relative to the run's folder; "" when there is none.
+    """
+
+    id: str
+    true_class: str
+    predicted_class: str
+    probability: float
+    true_probability: float
+    thumbnail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How the evidence was gathered.
+
+    Attributes:
+        selection: "holdout" (a validation split) or "cross-validation" (too few pictures for one).
+        estimate: "locked test" or "nested cross-validation" (too few pictures to lock some away).
+        num_train: pictures that the probes were fitted on for selection.
+        num_validation: pictures that the ranking rests on.
+        num_test: pictures of the locked test set; 0 when there is none.
+        num_folds: folds of the cross-validation; 0 when it was not used.
+        num_repeats: how often the folds were drawn; 0 when not used.
+        given_splits: whether the data set brought its own test split.
+        seed: of everything random.
+    """
+
+    selection: str
+    estimate: str
+    num_train: int
+    num_validation: int
+    num_test: int
+    num_folds: int
+    num_repeats: int
+    given_splits: bool
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A whole comparison.
+
+    Attributes:
+        dataset_name: short name of the data set.
+        dataset_location: what the data set was opened from, as given; the last part only of a path.
+        fingerprint: the data set's fingerprint.
+        class_names: K names.
+        class_counts: pictures a class, in the order of `class_names`.
+        rows: all candidates: by validation accuracy, best first, failed ones last.
+        chosen: name of the chosen row; "" when all failed.
+        reason: why that row, in one or two sentences.
+        reference: name of the row that was named as reference beforehand; "" when there is none.
+        looks: every look at the locked test set, in order; empty without one.
+        final: the estimate for the chosen model: of its test look, or nested cross-validated.
+        confusion: K rows of K counts, row = true class, column = predicted, of the final estimate.
+        mistakes: the most confident ones first.
+        excluded: pictures left out, with reasons.
+        num_duplicates: pictures whose exact content occurs more than once.
+        protocol: how the evidence was gathered.
+        preprocessing: of the chosen model.
+        temperature: the chosen model's logits are divided by this.
+        decisions: what was decided on the way, in order, one line each.
+        command: the command that makes this comparison again; "" when it was made from Python.
+        versions: version of every package that matters, and of Python.
+        machine: what it ran on, in words: processor, cores, memory, GPU.
+        digests: sha256 by name: settings, data set, weights of each row.
+        seconds: wall-clock time of the run that finished it.
+        started: date and time of the start, ISO 8601 in UTC.
+    """
+
+    dataset_name: str
+    dataset_location: str
+    fingerprint: str
+    class_names: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    rows: tuple[Row, ...]
+    chosen: str
+    reason: str
+    reference: str
+    looks: tuple[Look, ...]
+    final: Evaluation | None
+    confusion: tuple[tuple[int, ...], ...]
+    mistakes: tuple[Mistake, ...]
+    excluded: tuple[Exclusion, ...]
+    num_duplicates: int
+    protocol: Protocol
+    preprocessing: Preprocessing | None
+    temperature: float
+    decisions: tuple[str, ...]
+    command: str
+    versions: dict[str, str]
+    machine: str
+    digests: dict[str, str]
+    seconds: float
+    started: str

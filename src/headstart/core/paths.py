@@ -1,0 +1,34 @@
+"""Where headstart keeps things between runs.
+
+``HEADSTART_HOME`` names the folder; without it, it is the platform's cache folder for headstart.
+"""
+
+import os
+from pathlib import Path
+
+HOME_VARIABLE = "HEADSTART_HOME"
+
+
+def home() -> Path:
+    """Return the folder of everything that headstart keeps between runs; it need not exist yet."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    import platformdirs  # only where the variable is not set: it costs the start of every command
+
+    return Path(platformdirs.user_cache_dir("headstart", appauthor=False))
+
+
+def weights_dir() -> Path:
+    """Return the folder of fetched weights files."""
+    return home() / "weights"
+
+
+def embeddings_dir() -> Path:
+    """Return the folder of the embedding cache."""
+    return home() / "embeddings"
+
+
+def datasets_dir() -> Path:
+    """Return the folder that torchvision's data sets are downloaded to."""
+    return home() / "datasets"
