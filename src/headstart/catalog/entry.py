@@ -90,6 +90,7 @@ class ModelEntry:
         weights: the weight set.
         num_params: number of parameters, head included; 0 where unknown.
         feature_dim: D, width of the pooled features; 0 where it is only known once the model is built.
+        fixed_input_size: whether the network takes pictures of its native size only.
         paper: address of the paper; "" where unknown.
         same_tensors_as: full names of the rows that hold the same tensors.
     """
@@ -101,5 +102,6 @@ class ModelEntry:
     weights: WeightsEntry
     num_params: int = 0
     feature_dim: int = 0
+    fixed_input_size: bool = False
     paper: str = ""
     same_tensors_as: tuple[str, ...] = ()

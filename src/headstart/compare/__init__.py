@@ -1,0 +1,34 @@
+"""The race: candidates in, evidence and a choice out; resumable, and a failed candidate is a row with its error.
+
+Selection and reporting are separate functions on separate data: `evidence` and `choice` see training and
+validation pictures only, `final` looks at the locked test set, for what was chosen.
+"""
+
+from typing import TYPE_CHECKING
+
+from headstart.core.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from headstart.compare.comparison import compare
+    from headstart.compare.probe import fit_one
+    from headstart.compare.records import CompareOptions, Comparison
+    from headstart.compare.run_folder import load_comparison
+
+__all__ = [
+    "CompareOptions",
+    "Comparison",
+    "compare",
+    "fit_one",
+    "load_comparison",
+]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "CompareOptions": "records",
+        "Comparison": "records",
+        "compare": "comparison",
+        "fit_one": "probe",
+        "load_comparison": "run_folder",
+    },
+)

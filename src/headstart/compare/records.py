@@ -1,10 +1,43 @@
 """What a comparison leaves behind: plain records, saved as JSON, readable without the rooms that made them."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from headstart.catalog.entry import ModelEntry, Preprocessing
+from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
+from headstart.core.errors import StorageError
 from headstart.data.dataset import Exclusion
 from headstart.evaluate.records import Evaluation, PairedDifference
+
+
+MODEL_FOLDER = "model"
+
+if TYPE_CHECKING:
+    from headstart.models.classifier import Classifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions:
+    """What can be chosen about a comparison besides models and pictures.
+
+    Attributes:
+        resolutions: sides of the input in pixels, "native" or "auto"; every model runs at each of them.
+        fit: how a picture gets to the input's shape; None keeps what the weights came with.
+        device: "auto" is cuda or mps where there is one.
+        precision: "auto" is the fastest that passes a check on the user's own pictures.
+        reference: model whose test accuracy is shown beside the chosen one's; "" is the candidate with the
+            best published ImageNet accuracy: what one would take without trying.
+        seed: of everything random.
+        command: the command that makes this comparison again, for the record; "" when there is none.
+    """
+
+    resolutions: tuple[int | Literal["native", "auto"], ...] = ("auto",)
+    fit: Fit | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    reference: str = ""
+    seed: int = 0
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +184,7 @@ class Comparison:
         digests: sha256 by name: settings, data set, weights of each row.
         seconds: wall-clock time of the run that finished it.
         started: date and time of the start, ISO 8601 in UTC.
+        folder: where it lies on this machine; None inside the file.
     """
 
     dataset_name: str
@@ -178,3 +212,30 @@ class Comparison:
     digests: dict[str, str]
     seconds: float
     started: str
+    folder: Path | None = None
+
+    def __str__(self) -> str:
+        """Return the ranking as a plain table."""
+        lines = [f"{'model':<44} {'validation accuracy':<24} tied"]
+        for row in self.rows:
+            if row.validation is None:
+                lines.append(f"{row.name:<44} failed: {row.error}")
+                continue
+            accuracy = row.validation.accuracy
+            figures = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})"
+            lines.append(f"{row.name:<44} {figures:<24} {'yes' if row.tied else 'no'}")
+        return "\n".join([*lines, self.reason])
+
+    def load_best(self) -> "Classifier":
+        """Return the chosen model, trained.
+
+        Raises:
+            StorageError: the comparison lies in no folder, or no candidate could be trained.
+        """
+        if self.folder is None or not self.chosen:
+            raise StorageError(
+                "this comparison has no trained model", hint="every candidate failed; see .rows"
+            )
+        from headstart.models import load_folder  # late: reading a comparison needs no torch
+
+        return load_folder(self.folder / MODEL_FOLDER)

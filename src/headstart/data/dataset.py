@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.digest import digest_json
+from headstart.core.errors import InputError
+from headstart.data.partition import partition
 
 Split: TypeAlias = Literal["train", "val", "test"]
 RawPicture: TypeAlias = bytes | npt.NDArray[np.uint8]
@@ -53,6 +56,7 @@ class ImageDataset:
         given_splits: N of "train", "val", "test" where the data set brings its own splits; else None.
         digests: N sha256 digests of the pictures' raw content, known after a scan; else None.
         excluded: pictures that were found and left out, with their reasons.
+        num_passed_over: how many files were found that are not pictures by their name.
     """
 
     name: str
@@ -64,6 +68,7 @@ class ImageDataset:
     given_splits: tuple[Split, ...] | None = None
     digests: tuple[str, ...] | None = None
     excluded: tuple[Exclusion, ...] = ()
+    num_passed_over: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,3 +102,75 @@ class ImageDataset:
     def class_counts(self) -> npt.NDArray[np.int64]:
         """Return int64 of shape (K,): the number of pictures in each class."""
         return np.bincount(self.labels, minlength=self.num_classes).astype(np.int64)
+
+    def split(self, *, test: float = 0.2, val: float = 0.2, seed: int = 0) -> "Splits":
+        """Split into train, val and test: stratified, seeded, disjoint, also by content.
+
+        Pictures with the same digest go to the same side, so scan before you split. Splits that the data
+        set brings are kept; what they share is dropped from train (and val) and listed in `excluded`. Too
+        small a data set gets no test or no val part: see `headstart.data.partition` for the limits.
+
+        Args:
+            test: share of the pictures for the test part, in [0, 1); 0 for none.
+            val: share of what remains after the test part, in [0, 1); 0 for none.
+            seed: of the draw; the same seed gives the same parts.
+
+        Returns:
+            The parts, each with all classes and the pictures in the order they have here.
+
+        Raises:
+            InputError: a share is outside [0, 1).
+            DataError: fewer than two classes, or a class with under three different pictures for training.
+        """
+        parts = partition(self, test=test, val=val, seed=seed)
+        dropped = tuple(Exclusion(id=self.ids[index], reason=reason) for index, reason in parts.dropped)
+        return Splits(
+            train=self.select(parts.train),
+            val=None if parts.val is None else self.select(parts.val),
+            test=None if parts.test is None else self.select(parts.test),
+            given_test=parts.given_test,
+            seed=seed,
+            excluded=self.excluded + dropped,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Splits:
+    """A data set in disjoint parts.
+
+    Attributes:
+        train: what models are fitted on; all pictures where `val` and `test` are None.
+        val: what models are chosen by; None where there are too few pictures: cross-validate `train`.
+        test: what is looked at once; None where there are too few pictures to lock some away.
+        given_test: whether the data set brought its own test part.
+        seed: the seed that the parts were drawn with.
+        excluded: pictures that are in no part, with reasons: those of the data set, then those dropped here.
+    """
+
+    train: ImageDataset
+    val: ImageDataset | None
+    test: ImageDataset | None
+    given_test: bool
+    seed: int
+    excluded: tuple[Exclusion, ...] = ()
+
+
+def concatenate(parts: Sequence[ImageDataset]) -> ImageDataset:
+    """Return the pictures of several parts of one data set as one data set, part after part.
+
+    Digests and given splits are kept where every part has them.
+
+    Raises:
+        InputError: there are no parts, or they come from different data sets.
+    """
+    if not parts or any(part.class_names != parts[0].class_names for part in parts):
+        raise InputError("only parts of one data set can be put together again")
+    digests = [part.digests for part in parts if part.digests is not None]
+    given = [part.given_splits for part in parts if part.given_splits is not None]
+    return replace(
+        parts[0],
+        ids=tuple(chain.from_iterable(part.ids for part in parts)),
+        labels=np.concatenate([part.labels for part in parts]),
+        digests=tuple(chain.from_iterable(digests)) if len(digests) == len(parts) else None,
+        given_splits=tuple(chain.from_iterable(given)) if len(given) == len(parts) else None,
+    )

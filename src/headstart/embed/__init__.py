@@ -1,0 +1,34 @@
+"""Pixels to vectors, once: decoding, forward pass and writing as three stages, and the cache between runs."""
+
+from typing import TYPE_CHECKING
+
+from headstart.core.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from headstart.embed.embedding import Embeddings, embed
+    from headstart.embed.engine import Engine
+    from headstart.embed.plan import Plan, PlanOptions
+    from headstart.embed.resolution import choose_resolution, sample_sides
+
+__all__ = [
+    "Embeddings",
+    "Engine",
+    "Plan",
+    "PlanOptions",
+    "choose_resolution",
+    "embed",
+    "sample_sides",
+]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "Embeddings": "embedding",
+        "Engine": "engine",
+        "Plan": "plan",
+        "PlanOptions": "plan",
+        "choose_resolution": "resolution",
+        "embed": "embedding",
+        "sample_sides": "resolution",
+    },
+)

@@ -1,0 +1,48 @@
+"""How good predictions are, and whether one model is better than another.
+
+Metrics with their intervals, models compared on the same pictures, cost as measured. Nothing here is fitted.
+"""
+
+from typing import TYPE_CHECKING
+
+from headstart.core.lazy import lazy_attributes
+
+if TYPE_CHECKING:
+    from headstart.evaluate.cost import measure_latency
+    from headstart.evaluate.evaluation import evaluate, mean_evaluation
+    from headstart.evaluate.intervals import BootstrapEstimates, bootstrap, wilson
+    from headstart.evaluate.paired import Ranking, paired_difference, rank
+    from headstart.evaluate.records import Estimate, Evaluation, PairedDifference
+
+__all__ = [
+    "BootstrapEstimates",
+    "Estimate",
+    "Evaluation",
+    "PairedDifference",
+    "Ranking",
+    "bootstrap",
+    "evaluate",
+    "mean_evaluation",
+    "measure_latency",
+    "paired_difference",
+    "rank",
+    "wilson",
+]
+
+__getattr__ = lazy_attributes(
+    __name__,
+    {
+        "BootstrapEstimates": "intervals",
+        "Estimate": "records",
+        "Evaluation": "records",
+        "PairedDifference": "records",
+        "Ranking": "paired",
+        "bootstrap": "intervals",
+        "evaluate": "evaluation",
+        "mean_evaluation": "evaluation",
+        "measure_latency": "cost",
+        "paired_difference": "paired",
+        "rank": "paired",
+        "wilson": "intervals",
+    },
+)

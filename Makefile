@@ -1,0 +1,51 @@
+# Two commands: `make demo` and `make test`. Both set up what they need and may be run again at any time.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test test-all browser clean
+
+help:  ## say what can be made
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
+
+demo: $(VENV)/.demo-installed  ## install headstart with the starter models and run the main job on scikit-learn's digits
+	@echo "== headstart compare digits: rank the starter models on 1,797 pictures of digits"
+	$(BIN)/headstart compare digits
+
+test: $(VENV)/.test-installed  ## install what development needs, then lint, types, import rules and tests
+	@echo "== lint"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@echo "== types"
+	$(BIN)/mypy
+	@echo "== import rules"
+	$(BIN)/lint-imports
+	@echo "== tests"
+	$(BIN)/pytest
+
+test-all: $(VENV)/.test-installed browser  ## the longer tier: killed runs, a wheel in an empty environment, a real browser
+	$(BIN)/pytest -m "slow or browser"
+
+browser: $(VENV)/.test-installed  ## install what drives the browser in the longer tier; Chromium itself comes from the system
+	@$(BIN)/python -c "import playwright" 2>/dev/null || $(BIN)/pip install --quiet -e '.[browser]'
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { echo "make test-all needs Chromium: install your system's package 'chromium'"; exit 1; }
+
+clean:  ## remove the virtual environment and what tools left
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	@echo "== making a virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "headstart needs Python 3.11 or later; name one with PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
+	@echo "== installing headstart with the starter models (the first time this fetches torch, some minutes)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[starter]'
+	@touch $@
+
+$(VENV)/.test-installed: pyproject.toml | $(BIN)/python
+	@echo "== installing headstart with everything that development needs"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[starter,heif,dev]'
+	@touch $@ $(VENV)/.demo-installed

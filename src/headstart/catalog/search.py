@@ -1,0 +1,177 @@
+"""Finding rows: by name, by pattern, by size, by whether the weights are here."""
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path
+
+from headstart.catalog.entry import ModelEntry
+from headstart.catalog.places import weights_state
+from headstart.catalog.rows import builtin_rows, resolve, to_entry
+from headstart.catalog.user_rows import checkpoint_entry, user_entries
+from headstart.core.errors import InputError, UnknownModelError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """What a list of names and patterns stands for.
+
+    Attributes:
+        entries: the rows, in the order of the names, each one once.
+        notes: one line for each row that was left out because another holds the same tensors.
+    """
+
+    entries: tuple[ModelEntry, ...]
+    notes: tuple[str, ...]
+
+
+def list_models(
+    pattern: str | None = None,
+    *,
+    provider: str | None = None,
+    max_params: float | None = None,
+    available: bool | None = None,
+) -> list[ModelEntry]:
+    """Return the rows of the catalogue that fit, the starter models first, then by name.
+
+    Args:
+        pattern: a glob on names with or without the provider, upper and lower case alike:
+            "efficientnet*", "torchvision/*", "*.in21k"; None for all.
+        provider: only this provider's rows.
+        max_params: only models of at most this many parameters; leaves out models of unknown size.
+        available: True for models whose weights are on this machine, False for the others, None for all.
+
+    Raises:
+        InputError: the file that ``HEADSTART_CATALOG`` names has a row that cannot be used.
+
+    Example:
+        >>> [entry.architecture for entry in list_models("efficientnet_lite?", provider="starter")]
+        ['efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2']
+    """
+    matches = _matcher(pattern)
+
+    def fits(name: str, row_provider: str, num_params: int) -> bool:
+        if provider is not None and row_provider != provider:
+            return False
+        if max_params is not None and not 0 < num_params <= max_params:
+            return False
+        return matches(name)
+
+    entries = [
+        to_entry(row)
+        for name, row in builtin_rows().by_name.items()
+        if fits(name, row["provider"], row.get("num_params", 0))
+    ]
+    entries += [entry for entry in user_entries() if fits(entry.name, entry.provider, entry.num_params)]
+    if available is not None:
+        entries = [entry for entry in entries if (weights_state(entry) != "missing") == available]
+    return sorted(entries, key=lambda entry: (entry.provider != "starter", entry.name.lower()))
+
+
+def find_model(name: str) -> ModelEntry:
+    """Return the one row that `name` stands for.
+
+    Args:
+        name: "timm/resnet50.a1_in1k"; without the provider, the first of starter, pretrainedmodels,
+            torchvision, timm and the user's own rows that has it; without the tag, the default weights;
+            "timm/resnet50@my.safetensors" for one's own weights file of a known architecture.
+
+    Raises:
+        UnknownModelError: there is no such model; the hint names the nearest ones.
+        InputError: the file after "@" does not exist, or the user's own rows have a mistake.
+
+    Example:
+        >>> find_model("efficientnet_lite0").name
+        'starter/efficientnet_lite0.in1k'
+    """
+    base, mark, file = name.partition("@")
+    if mark:
+        path = Path(file).expanduser().absolute()
+        if not path.is_file():
+            raise InputError(f"{name!r} names the weights file {path}, which does not exist")
+        return checkpoint_entry(find_model(base), path, name=name)
+    row = resolve(name)
+    if row is not None:
+        return to_entry(row)
+    for entry in user_entries():
+        if name in (entry.name, entry.name.rpartition("/")[2]):
+            return entry
+    raise _unknown(name)
+
+
+def expand(names: Sequence[str], *, find: Callable[[str], ModelEntry] = find_model) -> Expansion:
+    """Return the rows that names and patterns stand for, each set of tensors once.
+
+    Args:
+        names: names as `find` takes them, and patterns as `list_models` takes them, in any mixture.
+        find: what looks up a name that is no pattern.
+
+    Raises:
+        UnknownModelError: a name is unknown or a pattern fits nothing.
+        InputError: `names` is empty.
+    """
+    if not names:
+        raise InputError("no model was named", hint="see: headstart models")
+    kept: dict[str, ModelEntry] = {}
+    notes: dict[str, str] = {}
+    for entry in _each(names, find):
+        if entry.name in kept or entry.name in notes:
+            continue
+        twin = next((name for name in entry.same_tensors_as if name in kept), None)
+        if twin is None:
+            kept[entry.name] = entry
+        else:
+            notes[entry.name] = f"{entry.name} is left out: its tensors are those of {twin}"
+    return Expansion(entries=tuple(kept.values()), notes=tuple(notes.values()))
+
+
+def _each(names: Sequence[str], find: Callable[[str], ModelEntry]) -> Iterator[ModelEntry]:
+    for name in names:
+        if re.search(r"[*?\[]", name) is None or "@" in name or os.path.exists(name):
+            yield find(name)
+            continue
+        found = list_models(name)
+        if not found:
+            raise UnknownModelError(
+                f"no model fits the pattern {name!r} ({_count():,} in the catalogue)",
+                hint="see: headstart models",
+            )
+        yield from found
+
+
+def _matcher(pattern: str | None) -> Callable[[str], bool]:
+    if pattern is None:
+        return lambda name: True
+    match = re.compile(translate(pattern.lower())).match
+
+    def matches(name: str) -> bool:
+        full = name.lower()
+        bare = full.partition("/")[2]
+        # Without their tag too, so that 'resnet50' and 'efficientnet_lite?' find all weight sets.
+        return any(match(form) for form in (full, bare, full.partition(".")[0], bare.partition(".")[0]))
+
+    return matches
+
+
+def _count() -> int:
+    return len(builtin_rows().by_name) + len(user_entries())
+
+
+def _unknown(name: str) -> UnknownModelError:
+    full = [*builtin_rows().by_name, *(entry.name for entry in user_entries())]
+    forms: dict[str, None] = {}  # a dictionary, for it keeps the order: providers first come first
+    for each in full:
+        bare = each.partition("/")[2] or each
+        forms |= dict.fromkeys([bare.partition(".")[0], bare, each.partition(".")[0], each])
+    if "/" not in name:
+        forms = {form: None for form in forms if "/" not in form}
+    near = [form for form in forms if form.startswith(name)]
+    near = near or difflib.get_close_matches(name, forms, n=1, cutoff=0.75)
+    hint = "see: headstart models"
+    if near:
+        stem = re.match(r"[a-zA-Z_/]*[a-zA-Z]", near[0])
+        hint = f"did you mean {near[0]!r}? See: headstart models '{stem.group() if stem else ''}*'"
+    return UnknownModelError(f"no model is called {name!r} ({len(full):,} in the catalogue)", hint=hint)

@@ -1,0 +1,63 @@
+"""``headstart compare``: the main job."""
+
+from typing import Annotated
+
+import typer
+
+from headstart.cli import options as opt
+from headstart.cli.console import show_progress
+
+DEFAULT_MODELS = "starter/*"
+
+
+def compare_pictures(
+    data: opt.Data,
+    models: opt.Models = DEFAULT_MODELS,
+    resolution: opt.ResolutionText = "auto",
+    fit: opt.FitName = None,
+    sample: opt.SampleText = "",
+    reference: Annotated[
+        str,
+        typer.Option(
+            "--reference",
+            help="Candidate to score on the test set beside the chosen one; default: best on ImageNet.",
+        ),
+    ] = "",
+    device: opt.Device = "auto",
+    precision: opt.PrecisionName = "auto",
+    max_unreadable: opt.MaxUnreadable = 0.1,
+    out: opt.Out = None,
+    seed: opt.Seed = 0,
+    json: opt.Json = False,
+) -> None:
+    """Rank models on your pictures, choose one, train it, and say how good it is.
+
+    \b
+    Examples:
+      headstart compare digits
+      headstart compare flowers/ --models 'efficientnet_lite0,resnet50' --out runs/flowers
+      headstart compare cifar10 --sample train=2000,test=500 --resolution 96,native
+    """
+    from headstart.cli.outcome import finish_run
+    from headstart.compare import CompareOptions, compare
+    from headstart.data.prepare import open_splits
+
+    choices = CompareOptions(
+        resolutions=opt.parse_resolutions(resolution),
+        fit=fit,
+        device=device,
+        precision=precision,
+        reference=reference,
+        seed=seed,
+        command=opt.command_line(),
+    )
+    with show_progress() as progress:
+        splits = open_splits(
+            data,
+            sample=opt.parse_sample(sample),
+            seed=seed,
+            max_unreadable=max_unreadable,
+            progress=progress,
+        )
+        comparison = compare(opt.parse_names(models), splits, out=out, options=choices, progress=progress)
+    finish_run(comparison, json=json)

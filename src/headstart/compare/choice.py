@@ -1,0 +1,99 @@
+"""The choice, from validation evidence only: nothing here is given a test label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart import metrics
+from headstart.compare.evidence import Evidence
+from headstart.compare.records import Row
+from headstart.evaluate import Evaluation, PairedDifference, evaluate, mean_evaluation, rank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Choice:
+    """The ranking and its winner.
+
+    Attributes:
+        rows: of all candidates with evidence, best first.
+        best: index of the winner in the evidence as it was given.
+        reason: why, in words.
+    """
+
+    rows: tuple[Row, ...]
+    best: int
+    reason: str
+
+
+def choose(evidence: Sequence[Evidence], labels: npt.NDArray[np.int64], *, seed: int) -> Choice:
+    """Rank the candidates and choose the one with the highest validation accuracy.
+
+    Equal accuracies are settled by log loss. All that are not significantly worse than the best on the same
+    pictures are shown as ties.
+
+    Args:
+        evidence: one or more candidates.
+        labels: int64 of shape (N,), of the validation pictures.
+        seed: of the bootstrap.
+    """
+    evaluations = [evaluate_repeats(each.probabilities, labels, seed=seed) for each in evidence]
+    correct = np.stack([(each.probabilities.argmax(2) == labels).mean(0) for each in evidence])  # (M, N)
+    losses = [_log_loss(each.probabilities, labels) for each in evidence]
+    ranking = rank(correct, losses)
+    rows = tuple(
+        _row(evidence[index], evaluations[index], ranking.behind_best[index], tied=ranking.tied[index])
+        for index in ranking.order
+    )
+    return Choice(rows=rows, best=int(ranking.order[0]), reason=_reason(rows))
+
+
+def evaluate_repeats(
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], *, seed: int
+) -> Evaluation:
+    """Return the mean over R repeats of the metrics of `probabilities`, float32 of shape (R, N, K)."""
+    return mean_evaluation([evaluate(each, labels, seed=seed) for each in probabilities])
+
+
+def _log_loss(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
+    return float(np.mean([metrics.log_loss(labels, each) for each in probabilities]))
+
+
+def _row(evidence: Evidence, evaluation: Evaluation, behind: PairedDifference | None, *, tied: bool) -> Row:
+    return Row(
+        name=evidence.candidate.name,
+        model=evidence.candidate.entry.name,
+        entry=evidence.candidate.entry,
+        resolution=evidence.resolution,
+        validation=evaluation,
+        behind_best=behind,
+        tied=tied,
+        regularization=evidence.regularization,
+        plan=evidence.plan,
+        cost=evidence.cost,
+        feature_dim=evidence.feature_dim,
+    )
+
+
+def _reason(rows: Sequence[Row]) -> str:
+    best = rows[0]
+    if best.validation is None or best.cost is None:
+        return ""
+    accuracy = best.validation.accuracy
+    if len(rows) == 1:
+        return f"{best.name} is the only candidate; its accuracy on {accuracy.n} validation pictures is \
+{accuracy.value:.3f}."
+    text = f"{best.name} has the highest accuracy on {accuracy.n} validation pictures, {accuracy.value:.3f}."
+    ties = [row for row in rows[1:] if row.tied]
+    if not ties:
+        return f"{text} Every other candidate is significantly worse."
+    names = ", ".join(row.name for row in ties)
+    text += f" Not significantly worse: {names}."
+    cheapest = min(
+        (row for row in ties if row.cost), key=lambda row: row.cost.latency_ms if row.cost else 0.0
+    )
+    if cheapest.cost and cheapest.cost.latency_ms < 0.8 * best.cost.latency_ms:
+        ratio = best.cost.latency_ms / cheapest.cost.latency_ms
+        text += f" {cheapest.name} is {ratio:.1f} times as fast."
+    return text

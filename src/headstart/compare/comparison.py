@@ -1,0 +1,332 @@
+"""`compare`: the main job, from candidates and pictures to a ranking, a trained model and its record."""
+
+import datetime
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.catalog import expand
+from headstart.catalog.entry import ModelEntry
+from headstart.compare.candidates import Candidate, list_candidates, name_reference
+from headstart.compare.choice import Choice, choose
+from headstart.compare.evidence import Embedded, Evidence, embed_candidate, gather
+from headstart.compare.final import FinalPredictions, look_at_test, nested_estimate, train_final
+from headstart.compare.mistakes import confusion, most_confident_mistakes
+from headstart.compare.provenance import describe_protocol, list_versions
+from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison, Cost, Look, Row
+from headstart.compare.run_folder import COMPARISON_FILE, RunFolder, load_comparison
+from headstart.core.digest import digest_json
+from headstart.core.errors import DataError, HeadstartError, InputError, StorageError
+from headstart.core.machine import describe_machine
+from headstart.core.progress import SILENT, Progress
+from headstart.core.records import from_json, to_json
+from headstart.core.runner import Runner, SerialRunner
+from headstart.data import ImageDataset, Splits
+from headstart.data.dataset import concatenate
+from headstart.embed import sample_sides
+from headstart.models import Classifier, resolve, save_folder
+
+# What may go wrong with one candidate without spoiling the others. A full disk or a broken data set would spoil
+# them all. timm and torch raise the built-in ones where a network cannot take an input of some size.
+_CANDIDATE_ERRORS = (HeadstartError, RuntimeError, ValueError, AssertionError, NotImplementedError)
+_RUN_ERRORS = (StorageError, DataError)
+
+
+def compare(
+    models: Sequence[ModelEntry | str],
+    pictures: Splits | ImageDataset,
+    *,
+    out: Path | str | None = None,
+    options: CompareOptions = CompareOptions(),  # noqa: B008  # frozen
+    progress: Progress = SILENT,
+    runner: Runner = SerialRunner(),  # noqa: B008  # without state
+) -> Comparison:
+    """Rank models on somebody's pictures, choose one, train it, and say how good it is.
+
+    Args:
+        models: rows of the catalogue, names or patterns; those with the same tensors run once.
+        pictures: splits, or a data set that is split with the seed of `options`.
+        out: the run's folder; None is "headstart-runs/NAME". A run that was killed goes on where it stopped.
+        options: resolutions, fit, device, precision, reference, seed.
+        progress: told about everything that takes time, and about every decision.
+        runner: who runs the candidates.
+
+    Returns:
+        The comparison, as it is saved in the run's folder with the trained model.
+
+    Raises:
+        UnknownModelError: a name is not in the catalogue.
+        DataError: the pictures cannot be used.
+        InputError: an option cannot be used, or the folder holds another run.
+        StorageError: the folder or the cache cannot be written.
+    """
+    entries, notes = _find(models)
+    splits = pictures.split(seed=options.seed) if isinstance(pictures, ImageDataset) else pictures
+    candidates = list_candidates(entries, options.resolutions)
+    reference = name_reference(candidates, options.reference)
+    if options.reference and not reference:
+        raise InputError(
+            f"the reference {options.reference!r} is not among the candidates",
+            hint=f"candidates: {', '.join(each.name for each in candidates)}",
+        )
+    folder = RunFolder(_default_folder(out, splits), _settings(candidates, splits, reference, options))
+    with folder.hold():
+        return _Race(candidates, splits, reference, options, folder, progress).run(runner, notes)
+
+
+class _Race:
+    """One comparison on its way; the decisions it takes are kept in order."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        splits: Splits,
+        reference: str,
+        options: CompareOptions,
+        folder: RunFolder,
+        progress: Progress,
+    ) -> None:
+        self._candidates = candidates
+        self._splits = splits
+        self._reference = reference
+        self._options = options
+        self._folder = folder
+        self._progress = progress
+        self._sides = sample_sides(concatenate(_parts(splits)))
+        self._decisions: list[str] = []
+        self._started = datetime.datetime.now(datetime.UTC)
+        self._clock = time.perf_counter()
+
+    def run(self, runner: Runner, notes: Sequence[str]) -> Comparison:
+        """Run what is not done yet, choose, look at the test set, and save."""
+        before = self._earlier()
+        if before is not None and all(not row.error for row in before.rows):
+            self._progress.note(f"{self._folder.path} holds this comparison already; nothing to do")
+            return before
+        for note in notes:
+            self._decide(note)
+        self._decide(f"reference, named before any evidence: {self._reference or 'none'}")
+        outcomes = list(runner.map(self._try, self._candidates))
+        evidence = [each for each in outcomes if isinstance(each, Evidence)]
+        failed = [each for each in outcomes if isinstance(each, Row)]
+        if not evidence:
+            return self._folder.save(self._record(failed))
+        labels = (self._splits.val or self._splits.train).labels
+        choice = choose(evidence, labels, seed=self._options.seed)
+        self._decide(f"chosen: {choice.reason}")
+        return self._finish(evidence, choice, failed, before.looks if before else ())
+
+    def _earlier(self) -> Comparison | None:
+        there = (self._folder.path / COMPARISON_FILE).is_file()
+        return load_comparison(self._folder.path) if there else None
+
+    def _decide(self, text: str) -> None:
+        self._decisions.append(text)
+        self._folder.log(text)
+
+    def _try(self, candidate: Candidate) -> Evidence | Row:
+        """Return a candidate's evidence, or its row with the error."""
+        kept = self._folder.load_piece(candidate.name)
+        if kept is not None:
+            self._decide(f"{candidate.name}: evidence kept from an earlier start")
+            return _read_evidence(candidate, *kept)
+        try:
+            embedded = self._embed(candidate)
+            evidence = gather(
+                candidate, embedded, self._splits, seed=self._options.seed, progress=self._progress
+            )
+        except _RUN_ERRORS:
+            raise
+        except _CANDIDATE_ERRORS as error:
+            return self._failed(candidate, error)
+        self._decide(f"{candidate.name}: {evidence.resolution} px, {evidence.plan}")
+        self._folder.save_piece(candidate.name, *_write_evidence(evidence))
+        return evidence
+
+    def _embed(self, candidate: Candidate) -> Embedded:
+        return embed_candidate(candidate, self._splits, self._sides, self._options, self._progress)
+
+    def _failed(self, candidate: Candidate, error: Exception) -> Row:
+        message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        self._decide(f"{candidate.name}: failed: {message}")
+        self._progress.note(f"{candidate.name} failed: {message}")
+        return Row(
+            name=candidate.name,
+            model=candidate.entry.name,
+            entry=candidate.entry,
+            resolution=0,
+            error=message,
+            hint=getattr(error, "hint", ""),
+        )
+
+    def _finish(
+        self, evidence: Sequence[Evidence], choice: Choice, failed: Sequence[Row], looks: Sequence[Look]
+    ) -> Comparison:
+        winner = evidence[choice.best]
+        final, classifier, looks = self._estimate(evidence, winner, looks)
+        rivals = [each for each in evidence if each.candidate.name == self._reference and each is not winner]
+        if self._splits.test is not None and rivals:
+            _, _, looks = self._look(rivals[0], "reference", looks)
+        comparison = replace(
+            self._record([*choice.rows, *failed]),
+            chosen=winner.candidate.name,
+            reason=choice.reason,
+            looks=tuple(looks),
+            final=final.evaluation,
+            confusion=confusion(final),
+            mistakes=most_confident_mistakes(final, self._folder.path),
+            preprocessing=classifier.preprocessing,
+            temperature=classifier.temperature,
+            digests=self._digests(evidence),
+        )
+        save_folder(classifier, self._folder.path / MODEL_FOLDER, summary=_summary(comparison))
+        return self._folder.save(comparison)
+
+    def _estimate(
+        self, evidence: Sequence[Evidence], winner: Evidence, looks: Sequence[Look]
+    ) -> tuple[FinalPredictions, Classifier, Sequence[Look]]:
+        """Return what the final estimate rests on, the trained winner, and the looks with this one added."""
+        if self._splits.test is not None:
+            return self._look(winner, "chosen", looks)
+        self._decide("no locked test set: the estimate is nested cross-validation of the whole choice")
+        final = nested_estimate(evidence, self._splits.train, seed=self._options.seed)
+        return final, self._train(winner)[0], looks
+
+    def _look(
+        self, evidence: Evidence, role: str, looks: Sequence[Look]
+    ) -> tuple[FinalPredictions, Classifier, Sequence[Look]]:
+        """Train a candidate and score it on the test set; a look that was taken before is not counted again."""
+        classifier, embedded = self._train(evidence)
+        test = self._splits.test
+        if test is None:
+            raise InputError("these splits have no test set to look at")
+        final = look_at_test(classifier, embedded, test, seed=self._options.seed)
+        look = Look(model=evidence.candidate.name, role=role, evaluation=final.evaluation)
+        if (look.model, look.role) in [(each.model, each.role) for each in looks]:
+            return final, classifier, looks
+        self._decide(f"look {len(looks) + 1} at the test set: {look.model} ({role})")
+        return final, classifier, (*looks, look)
+
+    def _train(self, evidence: Evidence) -> tuple[Classifier, Embedded]:
+        embedded = self._embed(evidence.candidate)
+        self._progress.start(f"training {evidence.candidate.name} on all pictures that are not locked away")
+        classifier = train_final(embedded, self._splits, evidence.probabilities, seed=self._options.seed)
+        return classifier, embedded
+
+    def _digests(self, evidence: Sequence[Evidence]) -> dict[str, str]:
+        return {
+            "settings": self._folder.digest,
+            "pictures": _fingerprint(self._splits),
+            **{each.candidate.name: each.backbone for each in evidence},
+        }
+
+    def _record(self, rows: Sequence[Row]) -> Comparison:
+        """Return the record of a comparison without a winner."""
+        everything = concatenate(_parts(self._splits))
+        return Comparison(
+            dataset_name=everything.name,
+            dataset_location=Path(everything.location).name or everything.name,
+            fingerprint=_fingerprint(self._splits),
+            class_names=everything.class_names,
+            class_counts=tuple(int(count) for count in everything.class_counts()),
+            rows=tuple(rows),
+            chosen="",
+            reason="No candidate could be trained.",
+            reference=self._reference,
+            looks=(),
+            final=None,
+            confusion=(),
+            mistakes=(),
+            excluded=self._splits.excluded,
+            num_duplicates=_count_duplicates(everything),
+            protocol=describe_protocol(self._splits),
+            preprocessing=None,
+            temperature=1.0,
+            decisions=tuple(self._decisions),
+            command=self._options.command,
+            versions=list_versions(),
+            machine=describe_machine(),
+            digests={"settings": self._folder.digest, "pictures": _fingerprint(self._splits)},
+            seconds=time.perf_counter() - self._clock,
+            started=self._started.isoformat(timespec="seconds"),
+        )
+
+
+def _find(models: Sequence[ModelEntry | str]) -> tuple[tuple[ModelEntry, ...], tuple[str, ...]]:
+    """Return the rows that run, and what to say about those that do not."""
+    names = [each.name if isinstance(each, ModelEntry) else each for each in models]
+    rows = {each.name: each for each in models if isinstance(each, ModelEntry)}
+    expansion = expand(names, find=lambda name: rows[name] if name in rows else resolve(name))
+    return expansion.entries, expansion.notes
+
+
+def _parts(splits: Splits) -> list[ImageDataset]:
+    return [part for part in (splits.train, splits.val, splits.test) if part is not None]
+
+
+def _default_folder(out: Path | str | None, splits: Splits) -> Path:
+    return Path(out) if out is not None else default_folder(splits.train.name)
+
+
+def default_folder(name: str) -> Path:
+    """Return the folder that a run on a data set of this name goes to when nobody says."""
+    return Path("headstart-runs") / name
+
+
+def _settings(
+    candidates: Sequence[Candidate], splits: Splits, reference: str, options: CompareOptions
+) -> dict[str, Any]:
+    """Return everything that decides the result; where the run lies and how it was called do not."""
+    return {
+        "pictures": _fingerprint(splits),
+        "candidates": [each.name for each in candidates],
+        "weights": [each.entry.weights.sha256 for each in candidates],
+        "reference": reference,
+        "options": to_json(replace(options, command="", reference="")),
+    }
+
+
+def _fingerprint(splits: Splits) -> str:
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    return digest_json({name: part and part.fingerprint for name, part in parts.items()})
+
+
+def _count_duplicates(dataset: ImageDataset) -> int:
+    counts = Counter(dataset.digests or ())
+    return sum(count for count in counts.values() if count > 1)
+
+
+def _write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+    record = {
+        "resolution": evidence.resolution,
+        "regularization": evidence.regularization,
+        "plan": evidence.plan,
+        "cost": to_json(evidence.cost),
+        "feature_dim": evidence.feature_dim,
+        "backbone": evidence.backbone,
+    }
+    return record, {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
+
+
+def _read_evidence(
+    candidate: Candidate, record: dict[str, Any], arrays: dict[str, npt.NDArray[np.float32]]
+) -> Evidence:
+    return Evidence(**{**record, "cost": from_json(Cost, record["cost"]), "candidate": candidate, **arrays})
+
+
+def _summary(comparison: Comparison) -> str:
+    """Return what the model's card says about how good it is."""
+    if comparison.final is None:
+        return ""
+    accuracy = comparison.final.accuracy
+    how = comparison.protocol.estimate
+    return (
+        f"Right on {accuracy.value:.1%} of {accuracy.n} pictures ({how}; 95 % interval {accuracy.low:.1%} to "
+        f"{accuracy.high:.1%}). Chosen among {len(comparison.rows)} candidates. {comparison.reason}"
+    )

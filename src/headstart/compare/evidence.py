@@ -1,0 +1,185 @@
+"""Evidence of one candidate, from training and validation pictures only.
+
+With a validation part the probe is fitted on the training part and predicts the other. Without one
+(too few pictures) it is cross-validated: folds drawn several times, every picture predicted once each time by
+a probe that never saw it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.compare.candidates import Candidate
+from headstart.compare.records import CompareOptions, Cost
+from headstart.core.errors import DataError
+from headstart.core.progress import Progress
+from headstart.data import ImageDataset, Splits
+from headstart.data.dataset import concatenate
+from headstart.embed import Embeddings, Engine, PlanOptions, choose_resolution, embed
+from headstart.evaluate import measure_latency
+from headstart.models import Classifier, load
+from headstart.train import LinearProbe
+
+NUM_FOLDS = 5
+NUM_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """What training and validation pictures say of one candidate.
+
+    Attributes:
+        candidate: whom it is about.
+        probabilities: float32 of shape (R, N, K): of the N validation pictures, predicted R times by
+            probes that did not see them; R is 1 with a validation part.
+        inner_losses: float32 of shape (R, F): the log loss by which each of F probes chose its own strength,
+            from its own training part.
+        resolution: side of the input in pixels.
+        regularization: strength that the probe chose; the median over folds.
+        plan: how the network was run, in words.
+        cost: measured on this machine.
+        feature_dim: D.
+        backbone: sha256 of the network's tensors.
+    """
+
+    candidate: Candidate
+    probabilities: npt.NDArray[np.float32]
+    inner_losses: npt.NDArray[np.float32]
+    resolution: int
+    regularization: float
+    plan: str
+    cost: Cost
+    feature_dim: int
+    backbone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Embedded:
+    """A candidate's network and its features of all pictures of the splits."""
+
+    classifier: Classifier
+    embeddings: Embeddings
+
+    def rows(self, dataset: ImageDataset) -> npt.NDArray[np.float32]:
+        """Return the features of a part, float32 of shape (N, D)."""
+        return self.embeddings.rows(dataset.ids)
+
+
+def embed_candidate(
+    candidate: Candidate,
+    splits: Splits,
+    sides: npt.NDArray[np.int64],
+    options: CompareOptions,
+    progress: Progress,
+) -> Embedded:
+    """Load a candidate and embed every picture, those of the test part too: that looks at no label.
+
+    Args:
+        candidate: whom to load.
+        splits: the pictures.
+        sides: int64 of shape (N,): shorter sides of the pictures, for the resolution.
+        options: fit, device and precision.
+        progress: told about download and embedding.
+    """
+    classifier = load(candidate.entry, progress=progress)
+    preprocessing = choose_resolution(
+        classifier.preprocessing,
+        sides,
+        resolution=candidate.resolution,
+        fit=options.fit,
+        fixed=candidate.entry.fixed_input_size,
+    )
+    classifier = classifier.with_preprocessing(preprocessing)
+    parts = [part for part in (splits.train, splits.val, splits.test) if part is not None]
+    plan = PlanOptions(device=options.device, precision=options.precision)
+    embeddings = embed(classifier, concatenate(parts), options=plan, progress=progress)
+    return Embedded(classifier=classifier, embeddings=embeddings)
+
+
+def gather(
+    candidate: Candidate, embedded: Embedded, splits: Splits, *, seed: int, progress: Progress
+) -> Evidence:
+    """Return the evidence of one candidate; the test part is not looked at."""
+    progress.start(f"training heads on {candidate.name}")
+    train = splits.train
+    if splits.val is None:
+        folds = draw_folds(train.labels, seed=seed)
+        probabilities, losses, strengths = _cross_validate(embedded.rows(train), train, folds, seed)
+    else:
+        probe = fit_probe(embedded.rows(train), train, seed=seed)
+        validation = probe.predict_proba(embedded.rows(splits.val)).astype(np.float32)
+        probabilities = validation[None]
+        losses, strengths = np.array([[probe.inner_log_losses_.min()]], np.float32), [probe.strength_]
+    return Evidence(
+        candidate=candidate,
+        probabilities=probabilities,
+        inner_losses=losses,
+        resolution=embedded.classifier.preprocessing.input_size[0],
+        regularization=float(np.median(strengths)),
+        plan=str(embedded.embeddings.plan),
+        cost=_cost(embedded),
+        feature_dim=embedded.classifier.feature_dim,
+        backbone=embedded.classifier.backbone_digest(),
+    )
+
+
+def fit_probe(features: npt.NDArray[np.float32], dataset: ImageDataset, *, seed: int) -> LinearProbe:
+    """Return a probe fitted on a part's features.
+
+    Raises:
+        DataError: a class has no picture in this part.
+    """
+    empty = [dataset.class_names[index] for index in np.flatnonzero(dataset.class_counts() == 0)]
+    if empty:
+        raise DataError(
+            f"the class {empty[0]!r} has no picture to train on",
+            hint="give it some pictures in the training part, or leave the class out",
+        )
+    return LinearProbe(seed=seed).fit(features, dataset.labels)
+
+
+def draw_folds(labels: npt.NDArray[np.int64], *, seed: int) -> npt.NDArray[np.int64]:
+    """Return int64 of shape (R, N): the fold that each picture is predicted in, in each of R drawings.
+
+    Stratified; a class with fewer pictures than folds makes for fewer folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    num_folds = min(NUM_FOLDS, int(np.bincount(labels).min()))
+    folds = np.empty((NUM_REPEATS, len(labels)), np.int64)
+    for repeat in range(NUM_REPEATS):
+        cut = StratifiedKFold(num_folds, shuffle=True, random_state=seed + repeat)
+        for fold, (_, held_out) in enumerate(cut.split(labels, labels)):
+            folds[repeat, held_out] = fold
+    return folds
+
+
+def _cross_validate(
+    features: npt.NDArray[np.float32], dataset: ImageDataset, folds: npt.NDArray[np.int64], seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Sequence[float]]:
+    num_folds = int(folds.max()) + 1
+    probabilities = np.empty((*folds.shape, dataset.num_classes), np.float32)
+    losses = np.empty((len(folds), num_folds), np.float32)
+    strengths = []
+    for repeat, fold in np.ndindex(losses.shape):
+        held_out = folds[repeat] == fold
+        seen = dataset.select(np.flatnonzero(~held_out))
+        probe = fit_probe(features[~held_out], seen, seed=seed)
+        probabilities[repeat, held_out] = probe.predict_proba(features[held_out])
+        losses[repeat, fold] = probe.inner_log_losses_.min()
+        strengths.append(probe.strength_)
+    return probabilities, losses, strengths
+
+
+def _cost(embedded: Embedded) -> Cost:
+    embeddings, classifier = embedded.embeddings, embedded.classifier
+    engine = Engine(classifier, embeddings.plan.device, embeddings.plan.precision)
+    picture = np.zeros((1, *classifier.preprocessing.input_size, 3), np.uint8)
+    rate = embeddings.num_computed / embeddings.seconds if embeddings.num_computed else None
+    return Cost(
+        latency_ms=measure_latency(lambda: engine.features(picture)),
+        pictures_per_second=rate,
+        num_params=classifier.num_params,
+    )

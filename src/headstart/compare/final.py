@@ -1,0 +1,96 @@
+"""How good the chosen model is: one look at the locked test set, or nested cross-validation without one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from headstart.compare.choice import evaluate_repeats
+from headstart.compare.evidence import Embedded, Evidence, draw_folds, fit_probe
+from headstart.data import ImageDataset, Splits
+from headstart.data.dataset import concatenate
+from headstart.evaluate import Evaluation, evaluate
+from headstart.models import Classifier
+from headstart.train import LinearProbe, fit_temperature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FinalPredictions:
+    """What the final estimate rests on.
+
+    Attributes:
+        dataset: the N pictures.
+        probabilities: float32 of shape (R, N, K); R is 1 on a test set.
+        evaluation: of these.
+    """
+
+    dataset: ImageDataset
+    probabilities: npt.NDArray[np.float32]
+    evaluation: Evaluation
+
+
+def train_final(
+    embedded: Embedded,
+    splits: Splits,
+    validation: npt.NDArray[np.float32],
+    *,
+    seed: int,
+) -> Classifier:
+    """Return a candidate with a head fitted on all pictures that are not locked away.
+
+    Args:
+        embedded: the candidate's network and features.
+        splits: the parts; the head is fitted on train and val together.
+        validation: float32 of shape (R, N, K), its validation probabilities, which decide the temperature.
+        seed: of the probe.
+    """
+    parts = [part for part in (splits.train, splits.val) if part is not None]
+    everything = concatenate(parts)
+    probe = fit_probe(embedded.rows(everything), everything, seed=seed)
+    labels = (splits.val or splits.train).labels
+    repeated = np.tile(labels, len(validation))
+    log_probabilities = np.log(np.maximum(validation.reshape(len(repeated), -1), 1e-12))
+    temperature = fit_temperature(log_probabilities, repeated)
+    return embedded.classifier.with_head(fold_probe(probe), everything.class_names, temperature=temperature)
+
+
+def fold_probe(probe: LinearProbe) -> nn.Linear:
+    """Return a fitted probe as one affine layer on raw features."""
+    coef, intercept = np.asarray(probe.coef_, np.float32), np.asarray(probe.intercept_, np.float32)
+    head = nn.Linear(coef.shape[1], coef.shape[0])
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(coef))
+        head.bias.copy_(torch.from_numpy(intercept))
+    return head
+
+
+def look_at_test(
+    classifier: Classifier, embedded: Embedded, test: ImageDataset, *, seed: int
+) -> FinalPredictions:
+    """Score a trained classifier on the locked test set. Every call is one look."""
+    features = torch.from_numpy(embedded.rows(test))
+    with torch.inference_mode():
+        probabilities = classifier.probabilities(features).numpy()
+    evaluation = evaluate(probabilities, test.labels, seed=seed)
+    return FinalPredictions(dataset=test, probabilities=probabilities[None], evaluation=evaluation)
+
+
+def nested_estimate(evidence: Sequence[Evidence], train: ImageDataset, *, seed: int) -> FinalPredictions:
+    """Estimate how good the choice is, where there are too few pictures to lock some away.
+
+    In every fold the candidate is chosen anew, by the log loss that its probe found inside the fold's training
+    part, and scored on the fold; so no picture helps to choose the model that it is scored with.
+    Source: Cawley & Talbot 2010, https://jmlr.org/papers/v11/cawley10a.html
+    """
+    folds = draw_folds(train.labels, seed=seed)
+    losses = np.stack([each.inner_losses for each in evidence])  # (M, R, F)
+    winners = losses.argmin(0)  # (R, F)
+    chosen = np.take_along_axis(winners, folds, axis=1)  # (R, N)
+    stacked = np.stack([each.probabilities for each in evidence])  # (M, R, N, K)
+    repeats, pictures = np.indices(folds.shape)
+    probabilities = stacked[chosen, repeats, pictures]  # (R, N, K)
+    evaluation = evaluate_repeats(probabilities, train.labels, seed=seed)
+    return FinalPredictions(dataset=train, probabilities=probabilities, evaluation=evaluation)

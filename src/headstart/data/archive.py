@@ -1,0 +1,88 @@
+"""The entries of a zip, listed without unpacking, and refused where the zip means harm."""
+
+import stat
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from headstart.core.errors import DataError
+from headstart.data.dataset import Exclusion
+from headstart.data.names import is_left_by_system, is_picture_name, printable
+from headstart.data.sources import ZipMember
+
+_ENCRYPTED = 0x1  # general purpose flag, APPNOTE.TXT 4.4.4
+_UNIX_MODE_SHIFT = 16  # upper half of the external attributes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What lies in a zip.
+
+    Attributes:
+        members: where the pictures lie, by their path in the zip with "/" between folders.
+        excluded: pictures by name that cannot be used.
+        num_passed_over: how many files are not pictures by their name.
+    """
+
+    members: dict[str, ZipMember]
+    excluded: tuple[Exclusion, ...]
+    num_passed_over: int
+
+
+def list_zip(path: Path) -> Listing:
+    """List a zip's pictures.
+
+    Raises:
+        DataError: it is damaged or encrypted, or an entry's name points outside of it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
+        raise DataError(
+            f"{str(path)!r} is not a whole zip file: {error}", hint="download or make it again"
+        ) from error
+    members: dict[str, ZipMember] = {}
+    excluded: list[Exclusion] = []
+    num_passed_over = 0
+    for entry in entries:
+        name = _checked_name(entry, path)
+        if entry.is_dir() or any(map(is_left_by_system, name.split("/"))):
+            continue
+        if not is_picture_name(name):
+            num_passed_over += 1
+        elif stat.S_ISLNK(entry.external_attr >> _UNIX_MODE_SHIFT):
+            excluded.append(Exclusion(id=name, reason="a symbolic link inside a zip"))
+        else:
+            if name in members:  # what unpacking would leave: the later one
+                excluded.append(Exclusion(id=name, reason="replaced by a later entry of the same name"))
+            members[name] = _member(entry)
+    return Listing(members=members, excluded=tuple(excluded), num_passed_over=num_passed_over)
+
+
+def _checked_name(entry: zipfile.ZipInfo, path: Path) -> str:
+    name = entry.orig_filename.split("\0")[0].replace("\\", "/")
+    parts = name.split("/")
+    if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":" and name[0].isalpha()):
+        raise DataError(
+            f"{str(path)!r} holds an entry that points outside of it: {entry.orig_filename!r}",
+            hint="do not trust this zip; make a new one from the pictures themselves",
+        )
+    if entry.flag_bits & _ENCRYPTED:
+        raise DataError(
+            f"{str(path)!r} is encrypted", hint="unpack it with its password and give the folder instead"
+        )
+    return printable("/".join(part for part in parts if part not in ("", ".")))
+
+
+def _member(entry: zipfile.ZipInfo) -> ZipMember:
+    return ZipMember(
+        offset=entry.header_offset,
+        packed_bytes=entry.compress_size,
+        size_bytes=entry.file_size,
+        method=entry.compress_type,
+        crc=entry.CRC,
+    )

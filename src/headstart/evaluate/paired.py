@@ -1,0 +1,129 @@
+"""Models compared on the same pictures: a paired interval, and a ranking that shows its ties."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.core.errors import InputError
+from headstart.evaluate.intervals import critical_value
+from headstart.evaluate.records import PairedDifference
+
+ERROR_RATE = 0.05
+"""How often, at most, the truly best model may be missing from the ties of the best measured one."""
+
+_DECIMALS = (
+    12  # averages over repeats differ in their last bits by the order of summing; this is no difference
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """M models in the order of their accuracy, with what the pictures can tell apart.
+
+    Attributes:
+        order: M indices of models, best first.
+        behind_best: for each model, in the order given: accuracy of the best minus its own; None for
+            the best.
+        tied: for each model, in the order given: whether it is not significantly worse than the best; the
+            best is tied with itself.
+    """
+
+    order: tuple[int, ...]
+    behind_best: tuple[PairedDifference | None, ...]
+    tied: tuple[bool, ...]
+
+
+def paired_difference(
+    correct_a: npt.ArrayLike, correct_b: npt.ArrayLike, *, confidence: float = 0.95
+) -> PairedDifference:
+    """Return the accuracy of A minus that of B on the same pictures, with an interval.
+
+    The interval is Wald's after 1/2 was added to each cell of the 2x2 table of who was right: two pictures
+    more, of which each side wins half a one. Written in sums of differences it holds for averages over
+    repeats too; then it covers the choice of pictures, not the choice of folds.
+
+    Args:
+        correct_a: of shape (N,), how right A was on each picture: 0 or 1, or an average over repeats.
+        correct_b: of shape (N,), the same for B; place i is the same picture in both.
+        confidence: of the interval, between 0 and 1.
+
+    Raises:
+        InputError: the shapes differ, there is no picture, or a value is not in [0, 1].
+
+    Source: Agresti and Min 2005, "Simple improved confidence intervals for comparing matched proportions",
+        https://doi.org/10.1002/sim.1781, their adjusted Wald interval.
+    """
+    a, b = _correctness(correct_a, num_axes=1), _correctness(correct_b, num_axes=1)
+    if a.shape != b.shape:
+        raise InputError(
+            f"{len(a)} and {len(b)} pictures were given, expected the same pictures for both models"
+        )
+    return _interval(a - b, confidence=confidence)
+
+
+def rank(correct: npt.ArrayLike, tie_break: npt.ArrayLike) -> Ranking:
+    """Return the models ranked by accuracy, and which of them cannot be told from the best.
+
+    The best measured model is compared with each other one on the same pictures. Each of the M - 1 intervals
+    has an error rate of 5 % / (M - 1) (Bonferroni). So the truly best model is among the ties in at least
+    95 % of all cases, although the one it is compared with was chosen after the fact: whichever of the M - 1
+    others that is, the chance that any of them beats the truly best by luck is at most the sum of the rates.
+
+    Args:
+        correct: of shape (M, N), how right model m was on picture i: 0 or 1, or an average over repeats.
+        tie_break: of shape (M,), what decides between equal accuracies, lower is better (the log loss); after
+            that the order in which they were given.
+
+    Raises:
+        InputError: the shapes do not fit each other, or a value is out of its range.
+    """
+    rows = _correctness(correct, num_axes=2)
+    second = np.asarray(tie_break, dtype=np.float64)
+    if second.shape != (len(rows),) or np.isnan(second).any():
+        raise InputError(
+            f"a tie break of shape {second.shape} was given for {len(rows)} models, expected a number each"
+        )
+    values = np.round(rows.mean(axis=1), _DECIMALS)
+    order = np.lexsort((second, -values)).tolist()  # the last key is the first to count
+    best = order[0]
+    confidence = 1 - ERROR_RATE / max(1, len(rows) - 1)
+    behind = tuple(
+        None if model == best else _interval(rows[best] - rows[model], confidence=confidence)
+        for model in range(len(rows))
+    )
+    tied = tuple(difference is None or difference.low <= 0 for difference in behind)
+    return Ranking(order=tuple(order), behind_best=behind, tied=tied)
+
+
+def _correctness(values: npt.ArrayLike, *, num_axes: int) -> npt.NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != num_axes or array.size == 0:
+        expected = "(N,)" if num_axes == 1 else "(M, N)"
+        raise InputError(f"correctness of shape {array.shape} was given, expected {expected}, not empty")
+    if not (array.min() >= 0 and array.max() <= 1):  # written so that not-a-number fails too
+        raise InputError(
+            f"correctness from {array.min()} to {array.max()} was given, expected values in [0, 1]",
+            hint="give 1 where the prediction is right and 0 where it is wrong",
+        )
+    return array
+
+
+def _interval(differences: npt.NDArray[np.float64], *, confidence: float) -> PairedDifference:
+    """Return the adjusted Wald interval of the mean of `differences`, of shape (N,), each in [-1, 1]."""
+    n = len(differences)
+    value = float(np.round(differences.mean(), _DECIMALS))
+    adjusted_n = n + 2
+    centre = float(differences.sum()) / adjusted_n
+    mean_square = (
+        float(differences @ differences) + 1
+    ) / adjusted_n  # each of the two cells won by one side got 1/2
+    half = critical_value(confidence) * sqrt((mean_square - centre**2) / adjusted_n)
+    return PairedDifference(
+        value=value,
+        low=max(-1.0, min(centre - half, value)),
+        high=min(1.0, max(centre + half, value)),
+        confidence=confidence,
+        n=n,
+    )

@@ -1,0 +1,131 @@
+"""From a name to a `Classifier`."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+
+from headstart.catalog import find_model
+from headstart.catalog.entry import ModelEntry
+from headstart.core.errors import InputError, ModelError
+from headstart.core.progress import SILENT, Progress
+from headstart.models import ports, timm_models, torchvision_models
+from headstart.models.classifier import Classifier
+from headstart.models.folder import folder_entry, is_model_folder, load_folder
+from headstart.models.parts import Parts
+from headstart.weights import fetch, read_tensors
+
+
+def resolve(name: str) -> ModelEntry:
+    """Return the row that a name means: a model of the catalogue, a checkpoint, or a saved model folder.
+
+    Raises:
+        UnknownModelError: nothing has this name.
+    """
+    return folder_entry(Path(name)) if is_model_folder(Path(name)) else find_model(name)
+
+
+def load(
+    model: str | ModelEntry,
+    *,
+    weights: Literal["pretrained"] | None = "pretrained",
+    num_classes: int | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Classifier:
+    """Return a classifier, in eval mode, float32, on the CPU.
+
+    Args:
+        model: a name as `headstart models` lists it, "timm/resnet50@my.safetensors", a saved model folder,
+            or a row of the catalogue.
+        weights: "pretrained" fetches the row's weights; None builds with random ones.
+        num_classes: K of a fresh head in place of the one that came with the weights; None keeps that one.
+        seed: of everything that is random: the whole network without weights, a fresh head with them.
+        progress: told about a download.
+
+    Raises:
+        UnknownModelError: nothing has this name.
+        WeightsError: the weights cannot be had, or must not be trusted.
+        ModelError: the network cannot be built, or the weights do not fit it.
+
+    Example:
+        >>> import headstart as hs
+        >>> classifier = hs.load("efficientnet_lite0", weights=None, num_classes=10)
+        >>> classifier.feature_dim, len(classifier.class_names)
+        (1280, 10)
+    """
+    if num_classes is not None and num_classes < 1:
+        raise InputError(f"num_classes is {num_classes}; it must be 1 or more")
+    entry = resolve(model) if isinstance(model, str) else model
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if entry.provider == "folder":
+            classifier = load_folder(Path(entry.weights.sources[0].location))
+        else:
+            classifier = _assemble(entry, pretrained=weights is not None, progress=progress)
+        if num_classes is None:
+            return classifier
+        torch.manual_seed(seed)
+        head = nn.Linear(classifier.feature_dim, num_classes)
+    return classifier.with_head(head, _class_names(num_classes))
+
+
+def build_parts(entry: ModelEntry, *, num_classes: int, tensors: dict[str, torch.Tensor] | None) -> Parts:
+    """Return the network of a row, with these tensors or with random ones.
+
+    Raises:
+        ModelError: the row's provider is unknown here, or the tensors do not fit.
+    """
+    provider, architecture = network_of(entry)
+    if provider == "starter":
+        if tensors is not None:
+            tensors = timm_models.rename_starter_tensors(tensors, architecture)
+        architecture = timm_models.starter_architecture(architecture)
+        return timm_models.build(architecture, num_classes=num_classes, tensors=tensors)
+    if provider == "timm":
+        return timm_models.build(architecture, num_classes=num_classes, tensors=tensors)
+    if provider == "torchvision":
+        return torchvision_models.build(architecture, num_classes=num_classes, tensors=tensors)
+    if provider == "pretrainedmodels":
+        return ports.build(architecture, num_classes=num_classes, tensors=tensors)
+    raise ModelError(f"{entry.name} comes from the provider {provider!r}, which headstart does not know")
+
+
+def network_of(entry: ModelEntry) -> tuple[str, str]:
+    """Return (provider, architecture) of the code that computes a row; a checkpoint names another's."""
+    if entry.provider == "checkpoint":
+        provider, _, architecture = entry.architecture.partition("/")
+        return provider, architecture
+    return entry.provider, entry.architecture
+
+
+def _assemble(entry: ModelEntry, *, pretrained: bool, progress: Progress) -> Classifier:
+    tensors = read_tensors(fetch(entry.weights, progress=progress).path) if pretrained else None
+    num_classes = entry.weights.num_classes
+    if tensors is not None and entry.provider == "checkpoint":
+        num_classes = _count_classes(entry, tensors)
+    parts = build_parts(entry, num_classes=num_classes, tensors=tensors)
+    names = () if parts.head is None else _class_names(parts.head.out_features)
+    return Classifier(parts, entry=entry, preprocessing=entry.weights.preprocessing, class_names=names)
+
+
+def _count_classes(entry: ModelEntry, tensors: dict[str, torch.Tensor]) -> int:
+    """Return K of the head in somebody's own checkpoint, which need not be the published one's."""
+    provider, architecture = network_of(entry)
+    name = {"starter": "_fc", "pretrainedmodels": ports.HEAD}.get(provider, "")
+    if provider == "timm":
+        name = timm_models.head_name(architecture)
+    elif provider == "torchvision":
+        name = torchvision_models.head_name(architecture)
+    weight = tensors.get(f"{name}.weight")
+    if weight is not None:
+        return int(weight.shape[0])
+    return 0 if provider == "timm" else 1000  # timm builds without a head; elsewhere loading names what lacks
+
+
+def _class_names(num_classes: int) -> tuple[str, ...]:
+    """Return ImageNet-1k's names for 1,000 classes, numbers for any other count."""
+    if num_classes == 1000:
+        return torchvision_models.class_names()
+    return tuple(f"class {index}" for index in range(num_classes))

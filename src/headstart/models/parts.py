@@ -1,0 +1,62 @@
+"""A network taken apart: what makes features, and the affine layer that makes logits of them."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from headstart.core.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parts:
+    """What a provider's adapter hands over.
+
+    Attributes:
+        backbone: maps float pictures (N, 3, H, W) to pooled features (N, D).
+        head: maps features (N, D) to logits (N, K); None where the network has no affine head on its pooled
+            features (self-supervised ones have none, SqueezeNet's comes before its pooling).
+        feature_dim: D.
+        network: the code that computes it, as provider and architecture: "timm/tf_efficientnet_lite0".
+    """
+
+    backbone: nn.Module
+    head: nn.Linear | None
+    feature_dim: int
+    network: str
+
+
+def affine_head(layer: object) -> nn.Linear | None:
+    """Return a network's last layer as a linear one; None where it is not one affine map.
+
+    A 1x1 convolution on pooled features is the same map with two more axes.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer
+    if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and layer.groups == 1:
+        linear = nn.Linear(layer.in_channels, layer.out_channels, bias=layer.bias is not None)
+        linear.weight.data = layer.weight.data.flatten(1)
+        if layer.bias is not None:
+            linear.bias.data = layer.bias.data
+        return linear
+    return None
+
+
+def load_tensors(module: nn.Module, tensors: "dict[str, object]", *, network: str) -> None:
+    """Load a state dict, all of it and nothing else.
+
+    Raises:
+        ModelError: names or shapes do not fit this network.
+    """
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise misfit(network, error) from error
+
+
+def misfit(network: str, error: Exception) -> ModelError:
+    """Return the error for tensors that do not fit a network, with the first few differences."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ModelError(
+        f"the weights do not fit the network {network}: {' '.join(lines[1:3])[:300]}",
+        hint="check that the file was made from this architecture: headstart models 'PATTERN' lists them",
+    )

@@ -1,0 +1,79 @@
+"""Adapter for timm, and for the packages whose tensors are timm's under other names."""
+
+import re
+from typing import Any
+
+import timm
+import torch
+
+from headstart.core.errors import ModelError
+from headstart.models.parts import Parts, affine_head, misfit
+
+
+def head_name(architecture: str) -> str:
+    """Return the name of the classifier's layer in timm's state dict, "" where timm names none."""
+    classifier = (timm.get_pretrained_cfg(architecture) or timm.models.PretrainedCfg()).classifier
+    return classifier if isinstance(classifier, str) else ""
+
+
+def build(architecture: str, *, num_classes: int, tensors: dict[str, torch.Tensor] | None) -> Parts:
+    """Return a timm network, with these tensors or with random ones from torch's generator.
+
+    Args:
+        architecture: timm's name, without tag.
+        num_classes: K of the head in `tensors`, or of the random one; 0 for none.
+        tensors: a state dict as timm publishes it; it goes through timm's own filter for the architecture.
+
+    Raises:
+        ModelError: timm has no such architecture, or the tensors do not fit it.
+    """
+    if not timm.is_model(architecture):
+        raise ModelError(
+            f"timm {timm.__version__} has no architecture {architecture!r}",
+            hint="headstart models 'timm/*' lists what there is; a newer timm may have it",
+        )
+    overlay = None if tensors is None else {"state_dict": dict(tensors), "num_classes": num_classes}
+    try:
+        network: Any = timm.create_model(
+            architecture,
+            pretrained=tensors is not None,
+            pretrained_cfg_overlay=overlay,
+            num_classes=num_classes,
+        )
+    except RuntimeError as error:
+        raise misfit(f"timm/{architecture}", error) from error
+    head = affine_head(network.get_classifier())
+    network.reset_classifier(0)
+    feature_dim = head.in_features if head is not None else int(network.head_hidden_size)
+    return Parts(backbone=network, head=head, feature_dim=feature_dim, network=f"timm/{architecture}")
+
+
+def starter_architecture(architecture: str) -> str:
+    """Return timm's name of a starter package's network."""
+    return f"tf_{architecture}"
+
+
+def rename_starter_tensors(tensors: dict[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
+    """Give the tensors of lukemelas/EfficientNet-PyTorch the names of timm's same network.
+
+    Both list the same tensors in the same order; the order is checked by shape and by the last part of the
+    name, so that a file of another network is refused.
+
+    Raises:
+        ModelError: the two lists differ.
+    """
+    network = timm.create_model(starter_architecture(architecture))
+    ours = network.state_dict()
+    pairs = list(zip(tensors.items(), ours.items(), strict=False))
+    fits = len(tensors) == len(ours) and all(
+        source.shape == target.shape and _kind(source_name) == _kind(target_name)
+        for (source_name, source), (target_name, target) in pairs
+    )
+    if not fits:
+        raise ModelError(f"the weights do not fit the network timm/{starter_architecture(architecture)}")
+    return {target_name: source for (_, source), (target_name, _) in pairs}
+
+
+def _kind(name: str) -> str:
+    """Return the last part of a tensor's name: "weight", "running_mean"."""
+    return re.split(r"\.", name)[-1]

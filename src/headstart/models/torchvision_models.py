@@ -1,0 +1,68 @@
+"""Adapter for torchvision's classification networks."""
+
+import torch
+import torchvision
+from torch import nn
+
+from headstart.core.errors import ModelError
+from headstart.models.parts import Parts, affine_head, load_tensors
+
+# These two were trained on pictures in -1..1 and bring their own conversion, which torchvision switches on
+# only when it loads the weights itself. Source: torchvision/models/inception.py and googlenet.py.
+_CONVERT_INPUT = ("googlenet", "inception_v3")
+# Its classifier is convolution, ReLU and pooling, so no affine map of pooled features gives its logits.
+_SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")
+
+
+def head_name(architecture: str) -> str:
+    """Return the name of the last linear layer in the network's state dict, "" where it has none."""
+    with torch.device("meta"):
+        return _last_linear(_create(architecture, num_classes=1000))
+
+
+def build(architecture: str, *, num_classes: int, tensors: dict[str, torch.Tensor] | None) -> Parts:
+    """Return a torchvision network, with these tensors or with random ones from torch's generator.
+
+    Raises:
+        ModelError: torchvision has no such architecture, or the tensors do not fit it.
+    """
+    name = f"torchvision/{architecture}"
+    network = _create(architecture, num_classes=num_classes)
+    if tensors is not None:
+        load_tensors(network, dict(tensors), network=name)
+    if architecture in _SQUEEZENETS:
+        backbone = nn.Sequential(network.get_submodule("features"), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        return Parts(backbone=backbone, head=None, feature_dim=512, network=name)
+    path = _last_linear(network)
+    head = affine_head(network.get_submodule(path))
+    if head is None:
+        raise ModelError(f"{name} has no linear layer at its end")
+    network.set_submodule(path, nn.Identity())
+    return Parts(backbone=network, head=head, feature_dim=head.in_features, network=name)
+
+
+def class_names() -> tuple[str, ...]:
+    """Return the 1,000 names of ImageNet-1k's classes, in the order of the labels."""
+    weights = torchvision.models.get_model_weights("resnet50").DEFAULT
+    return tuple(weights.meta["categories"])
+
+
+def _create(architecture: str, *, num_classes: int) -> nn.Module:
+    if architecture not in torchvision.models.list_models(module=torchvision.models):
+        raise ModelError(
+            f"torchvision {torchvision.__version__} has no classification network {architecture!r}",
+            hint="headstart models 'torchvision/*' lists what there is",
+        )
+    options: dict[str, bool] = {}
+    if architecture in _CONVERT_INPUT:
+        options = {"transform_input": True, "init_weights": True}
+    network: nn.Module = torchvision.models.get_model(
+        architecture, weights=None, num_classes=num_classes, **options
+    )
+    return network
+
+
+def _last_linear(network: nn.Module) -> str:
+    """Return the path of the last linear layer in the order of definition, which is the classifier."""
+    paths = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    return paths[-1] if paths else ""

@@ -1,0 +1,124 @@
+"""`predict`: pictures in, one `Prediction` each out, in order, with bounded memory."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from headstart.core.errors import ModelError
+from headstart.core.progress import SILENT, Progress
+from headstart.data import Exclusion, ImageDataset, PictureSource, list_pictures
+from headstart.embed.check import measure_cosine, spread_sample
+from headstart.embed.engine import DecodedBatch, Engine, decode_batches
+from headstart.embed.plan import PlanOptions, Precision, choose_plan
+from headstart.models import Classifier
+
+# The check of a faster precision costs two networks' start; fewer pictures than this are done before that.
+_WORTH_A_CHECK = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prediction:
+    """What a classifier says of one picture.
+
+    Attributes:
+        id: the picture's path as it was given, or its id in the data set.
+        label: name of the most probable class; "" when the picture could not be read.
+        probability: of that class, in [0, 1]; 0.0 when it could not be read.
+        probabilities: float32 of shape (K,), in the order of the classifier's `class_names`, sums to 1; empty
+            when it could not be read.
+        error: "" or why it could not be read.
+    """
+
+    id: str
+    label: str
+    probability: float
+    probabilities: npt.NDArray[np.float32]
+    error: str = ""
+
+
+def predict(
+    classifier: Classifier,
+    pictures: ImageDataset | str | Path | Sequence[str | Path],
+    *,
+    options: PlanOptions = PlanOptions(),  # noqa: B008  # frozen
+    progress: Progress = SILENT,
+) -> Iterator[Prediction]:
+    """Yield one prediction a picture, in the order of the pictures.
+
+    Args:
+        classifier: must have a head.
+        pictures: a data set, or a file, folder or zip of pictures, or several of these.
+        options: device and precision.
+        progress: told about every picture.
+
+    Raises:
+        ModelError: the classifier has no head.
+        DataError: a path does not exist, or holds no pictures.
+
+    Example:
+        >>> import headstart as hs, numpy as np
+        >>> from headstart.data import dataset_from_arrays
+        >>> grey = dataset_from_arrays(np.full((1, 8, 8), 128, np.uint8), np.array([0]), class_names=("grey",))
+        >>> classifier = hs.load("efficientnet_lite0", weights=None, num_classes=2)
+        >>> [row.probabilities.shape for row in hs.predict(classifier, grey)]
+        [(2,)]
+    """
+    if classifier.head is None:
+        raise ModelError(
+            f"{classifier.name} gives features but has no classifier of its own",
+            hint=f"train one on your pictures: headstart probe DATA --models {classifier.name}",
+        )
+    ids, source = _pictures(pictures)
+    return _stream(classifier, ids, source, options, progress)
+
+
+def _pictures(
+    pictures: ImageDataset | str | Path | Sequence[str | Path],
+) -> tuple[Sequence[str], PictureSource]:
+    if isinstance(pictures, ImageDataset):
+        return pictures.ids, pictures.source
+    return list_pictures([pictures] if isinstance(pictures, (str, Path)) else list(pictures))
+
+
+def _stream(
+    classifier: Classifier,
+    ids: Sequence[str],
+    source: PictureSource,
+    options: PlanOptions,
+    progress: Progress,
+) -> Iterator[Prediction]:
+    if len(ids) < _WORTH_A_CHECK and options.precision == "auto":
+        options = replace(options, precision="fp32")
+
+    def min_cosine(device: str, precision: Precision) -> float:
+        return measure_cosine(classifier, source, spread_sample(ids), device=device, precision=precision)
+
+    plan = choose_plan(classifier.preprocessing, options=options, min_cosine=min_cosine)
+    engine = Engine(classifier, plan.device, plan.precision)
+    progress.start(f"predicting with {classifier.name}", total=len(ids), unit="pictures")
+    for batch in decode_batches(source, ids, classifier.preprocessing, batch_size=plan.batch_size):
+        yield from _rows(classifier, engine, batch)
+        progress.advance(len(batch.ids) + len(batch.excluded))
+
+
+def _rows(classifier: Classifier, engine: Engine, batch: DecodedBatch) -> Iterator[Prediction]:
+    """Yield the predictions of one batch, in the order that its pictures were given in."""
+    rows = {each.id: _unread(each) for each in batch.excluded}
+    if batch.ids:
+        with torch.inference_mode():
+            features = torch.from_numpy(engine.features(batch.pixels))
+            probabilities = classifier.probabilities(features).numpy()
+        for each, row in zip(batch.ids, probabilities, strict=True):
+            best = int(row.argmax())
+            label = classifier.class_names[best]
+            rows[each] = Prediction(id=each, label=label, probability=float(row[best]), probabilities=row)
+    yield from (rows[each] for each in batch.order)
+
+
+def _unread(excluded: Exclusion) -> Prediction:
+    nothing = np.empty(0, np.float32)
+    return Prediction(id=excluded.id, label="", probability=0.0, probabilities=nothing, error=excluded.reason)

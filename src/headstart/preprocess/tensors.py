@@ -1,0 +1,30 @@
+"""Pixels to the numbers a network was trained on."""
+
+import torch
+
+from headstart.catalog.entry import Preprocessing
+
+
+def to_input(
+    pixels: torch.Tensor, preprocessing: Preprocessing, *, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Return a batch of pixels as network input.
+
+    Args:
+        pixels: uint8 of shape (N, H, W, 3), red first, on the device of the network.
+        preprocessing: says range, channel order, mean and std.
+        dtype: what the network computes in; the scaling itself is always done in float32.
+
+    Returns:
+        `dtype` of shape (N, 3, H, W), in channels-last memory layout.
+    """
+    low, high = preprocessing.input_range
+    mean = torch.tensor(preprocessing.mean, device=pixels.device)
+    std = torch.tensor(preprocessing.std, device=pixels.device)
+    images = pixels.permute(0, 3, 1, 2)  # (N, 3, H, W), channels-last already
+    if preprocessing.input_space == "BGR":
+        images = images.flip(1)
+    scale = (high - low) / 255 / std  # (3,)
+    shift = (low - mean) / std  # (3,)
+    scaled = images.to(torch.float32) * scale.view(1, 3, 1, 1) + shift.view(1, 3, 1, 1)
+    return scaled.to(dtype=dtype, memory_format=torch.channels_last)

@@ -1,0 +1,303 @@
+"""The linear probe: a linear classifier on frozen features that chooses its own regularisation."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from headstart.core.errors import InputError
+from headstart.train.folds import inner_folds
+from headstart.train.logistic import (
+    Curvature,
+    Floats,
+    Integers,
+    Solution,
+    Weights,
+    calm_threads,
+    cross_entropies,
+    fit_weights,
+    logits,
+)
+
+STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(2, -6.1, -0.5))
+"""The default sweep: 100 to 0.000001 in steps of half a decade.
+
+Source: the eight decades of Radford et al. 2021 (CLIP), https://arxiv.org/abs/2103.00020, appendix A.3, moved
+so that the usual best, 0.01 to 1 for standardised features, is well inside.
+"""
+
+SWEEP_TOLERANCE = 1e-4
+"""For comparing strengths: the inner log loss is then within 0.2 % of that of a run to the end."""
+
+FINAL_TOLERANCE = 1e-7
+"""For the weights that are kept: on scikit-learn's digits the probabilities are then within 0.001 to 0.007,
+the weaker the penalty the more, of those of a run to the end."""
+
+CLEARLY_WORSE = 1.02
+"""A strength whose inner log loss is this many times the best one is past the best."""
+
+PATIENCE = 2
+"""Strengths in a row that are clearly worse before the sweep ends."""
+
+
+class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A linear classifier on frozen features: a scikit-learn estimator.
+
+    Multinomial logistic regression on standardised features, by mean cross-entropy + strength / 2 *
+    ||weights||^2, the intercepts unpenalised. The strength is chosen by log loss inside the training part
+    (stratified cross-validation below 2,000 rows, from there on a single one of its folds), going from strong
+    to weak, each fit starting from the last; then all rows are fitted. Means and scales for standardising are
+    those of all rows given to `fit`. The same data and seed give the same probe.
+
+    Args:
+        strengths: of the L2 penalty, above 0, in any order; None: `STRENGTHS`. In terms of scikit-learn's
+            LogisticRegression on N standardised rows: 1 / (N * C).
+        num_folds: parts that the rows are dealt to for choosing the strength, at least 2; each is held out
+            once, or from 2,000 rows on the first only.
+        max_iter: limit of solver steps for one strength.
+        seed: decides which rows the strengths are tried on.
+
+    Attributes:
+        classes_: the K distinct labels, sorted.
+        coef_: floats of shape (K, D), in the dtype of the features; they apply to raw features, as the
+            standardising is folded in. There are K rows for two classes too, so that a saved probe is one
+            linear layer whose softmax gives the probabilities.
+        intercept_: floats of shape (K,).
+        strength_: the chosen strength.
+        strengths_: those that were tried, of shape (S,), strongest first; the sweep ends when it got worse.
+        inner_log_losses_: float64 of shape (S,): mean -log probability of the held-out rows' true classes, in
+            nats. A single infinity when every class has a single row, so that none can be held out: then the
+            middle strength is taken.
+        n_features_in_: D.
+        n_iter_: solver steps in the final fit.
+
+    Example:
+        >>> features = np.array([[0.0], [0.2], [0.9], [1.1]])
+        >>> LinearProbe().fit(features, ["left", "left", "right", "right"]).predict([[0.1], [1.0]]).tolist()
+        ['left', 'right']
+
+    Source: Kornblith, Shlens and Le 2019, "Do Better ImageNet Models Transfer Better?",
+        https://arxiv.org/abs/1805.08974, appendix A.4 (L-BFGS, swept penalty, warm starts, refit on all).
+    """
+
+    def __init__(
+        self,
+        *,
+        strengths: npt.ArrayLike | None = None,
+        num_folds: int = 5,
+        max_iter: int = 500,
+        seed: int = 0,
+    ) -> None:
+        self.strengths = strengths
+        self.num_folds = num_folds
+        self.max_iter = max_iter
+        self.seed = seed
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> "LinearProbe":
+        """Fit the probe and return it.
+
+        Args:
+            X: features of shape (N, D), finite; float32 is computed in float32, all else in float64.
+            y: N class labels of any sortable kind, at least two distinct ones.
+
+        Raises:
+            InputError: there is only one class, or a parameter of the probe is out of its range.
+            ValueError: scikit-learn refused the arrays.
+        """
+        features, targets = validate_data(self, X, y, dtype=(np.float64, np.float32))
+        check_classification_targets(targets)
+        strengths = _checked_strengths(self.strengths)
+        if self.num_folds < 2 or self.max_iter < 1:
+            raise InputError(
+                f"num_folds of {self.num_folds} and max_iter of {self.max_iter} were given, expected 2 or "
+                "more and 1 or more"
+            )
+        self.classes_, labels = np.unique(targets, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"all {len(targets)} rows are of one class, {self.classes_.tolist()[0]!r}, expected two",
+                hint="a classifier needs examples of everything it is to tell apart",
+            )
+        with calm_threads(product=features.size * len(self.classes_)):
+            self._fit_standardised(features, labels.astype(np.int64), strengths)
+        return self
+
+    def _fit_standardised(self, X: Floats, labels: Integers, strengths: tuple[float, ...]) -> None:
+        features, mean, scale = _standardised(X)
+        curvature = Curvature.of(features)
+        sweep = _sweep(
+            features,
+            labels,
+            strengths=strengths,
+            folds=list(inner_folds(labels, num_folds=self.num_folds, seed=self.seed)),
+            curvature=curvature,
+            max_iter=self.max_iter,
+        )
+        found = fit_weights(
+            features,
+            labels,
+            strength=sweep.strength,
+            start=sweep.start,
+            curvature=curvature,
+            tolerance=FINAL_TOLERANCE,
+            max_iter=self.max_iter,
+        )
+        if not found.converged:
+            warnings.warn(
+                f"the probe did not converge in {self.max_iter} steps; raise max_iter",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        self.strength_, self.n_iter_ = sweep.strength, max(1, found.num_iterations)
+        self.strengths_ = np.array(sweep.strengths)
+        self.inner_log_losses_ = np.array(sweep.log_losses)
+        coef = found.weights.coef.astype(np.float64) / scale
+        self.coef_: Floats = coef.astype(X.dtype)
+        self.intercept_: Floats = (found.weights.intercept - coef @ mean).astype(X.dtype)
+
+    def decision_function(self, X: npt.ArrayLike) -> Floats:
+        """Return the logits, floats of shape (N, K); with two classes of shape (N,): second minus first.
+
+        Args:
+            X: features of shape (N, D), raw as they were given to `fit`.
+
+        Raises:
+            ValueError: scikit-learn refused the array, or the probe is not fitted.
+        """
+        scores = self._logits(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict_proba(self, X: npt.ArrayLike) -> Floats:
+        """Return class probabilities: floats of shape (N, K), rows sum to 1, columns as in `classes_`.
+
+        Args:
+            X: features of shape (N, D), raw as they were given to `fit`.
+
+        Raises:
+            ValueError: scikit-learn refused the array, or the probe is not fitted.
+        """
+        scores = self._logits(X)
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities: Floats = scores / scores.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return the most probable class of each row: of shape (N,), in the dtype of `classes_`.
+
+        Args:
+            X: features of shape (N, D), raw as they were given to `fit`.
+
+        Raises:
+            ValueError: scikit-learn refused the array, or the probe is not fitted.
+        """
+        scores = self._logits(X)  # first: it is what notices an unfitted probe
+        predicted: npt.NDArray[Any] = self.classes_[scores.argmax(axis=1)]
+        return predicted
+
+    def _logits(self, X: npt.ArrayLike) -> Floats:
+        check_is_fitted(self)
+        features = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        return logits(features, Weights(coef=self.coef_, intercept=self.intercept_))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sweep:
+    """The chosen strength, where the final fit starts, and what was tried with which inner log loss."""
+
+    strength: float
+    strengths: tuple[float, ...]
+    start: Weights
+    log_losses: tuple[float, ...]
+
+
+def _checked_strengths(strengths: npt.ArrayLike | None) -> tuple[float, ...]:
+    """Return the strengths, strongest first."""
+    array = np.asarray(STRENGTHS if strengths is None else strengths, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0 or not (np.isfinite(array) & (array > 0)).all():
+        raise InputError(f"strengths of {strengths!r} were given, expected a list of numbers above 0")
+    return tuple(np.unique(array)[::-1].tolist())
+
+
+def _standardised(X: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return features of mean 0 and variance 1, shape (N, D), and their mean and scale, float64 (D,)."""
+    exact_mean = X.mean(axis=0, dtype=np.float64)
+    features = X - exact_mean.astype(X.dtype)
+    deviation = np.sqrt(np.einsum("nd,nd->d", features, features, dtype=np.float64) / len(X))
+    # A constant feature can be off its own mean by the rounding of the sum.
+    rounding = len(X) * np.finfo(np.float64).eps * np.abs(exact_mean)
+    scale = np.where(deviation > rounding, deviation, 1).astype(X.dtype)
+    features /= scale
+    return features, exact_mean.astype(X.dtype).astype(np.float64), scale.astype(np.float64)
+
+
+def _sweep(
+    features: Floats,
+    labels: Integers,
+    *,
+    strengths: tuple[float, ...],
+    folds: list[tuple[Integers, Integers]],
+    curvature: Curvature,
+    max_iter: int,
+) -> _Sweep:
+    """Try the strengths from strong to weak on all folds, until the log loss has clearly got worse."""
+    nothing = _nothing_learned(features, labels)
+    if not folds:
+        middle = strengths[len(strengths) // 2]
+        return _Sweep(strength=middle, strengths=(middle,), start=nothing, log_losses=(np.inf,))
+    parts = [(features[fitted], labels[fitted], features[tried], labels[tried]) for fitted, tried in folds]
+    current = [nothing] * len(parts)
+    best, best_weights, num_worse = 0, current, 0
+    losses: list[float] = []
+    for strength in strengths:
+        solutions: list[Solution] = [
+            fit_weights(
+                fitted,
+                fitted_labels,
+                strength=strength,
+                start=start,
+                curvature=curvature,
+                tolerance=SWEEP_TOLERANCE,
+                max_iter=max_iter,
+            )
+            for (fitted, fitted_labels, _, _), start in zip(parts, current, strict=True)
+        ]
+        current = [solution.weights for solution in solutions]
+        entropies = [
+            cross_entropies(logits(tried, weights), tried_labels)
+            for (_, _, tried, tried_labels), weights in zip(parts, current, strict=True)
+        ]
+        losses.append(float(np.concatenate(entropies).mean()))
+        if losses[-1] < losses[best] or len(losses) == 1:
+            best, best_weights = len(losses) - 1, current
+        num_worse = num_worse + 1 if losses[-1] > CLEARLY_WORSE * losses[best] else 0
+        if num_worse == PATIENCE:
+            break
+    return _Sweep(
+        strength=strengths[best],
+        strengths=strengths[: len(losses)],
+        start=_mean_weights(best_weights),
+        log_losses=tuple(losses),
+    )
+
+
+def _nothing_learned(features: Floats, labels: Integers) -> Weights:
+    """Return the layer that predicts the classes' shares for all: the optimum of an infinite penalty."""
+    counts = np.bincount(labels)
+    return Weights(
+        coef=np.zeros((len(counts), features.shape[1]), dtype=features.dtype),
+        intercept=np.log(counts / len(labels)).astype(features.dtype),
+    )
+
+
+def _mean_weights(weights: list[Weights]) -> Weights:
+    """Return the mean over the folds: near the optimum of all rows, which every fold has most of."""
+    return Weights(
+        coef=np.mean([each.coef for each in weights], axis=0),
+        intercept=np.mean([each.intercept for each in weights], axis=0),
+    )

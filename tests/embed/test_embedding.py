@@ -1,0 +1,232 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import headstart as hs
+from headstart.catalog.entry import Preprocessing
+from headstart.core.errors import InputError, StorageError
+from headstart.data import dataset_from_arrays
+from headstart.data.scan import scan
+from headstart.embed import Embeddings, Engine, PlanOptions, choose_resolution, embed
+from headstart.embed.cache import EmbeddingCache
+from headstart.embed.check import smallest_cosine, spread_sample
+from headstart.embed.plan import batch_size, choose_plan
+from headstart.models import Classifier
+
+EXACT = PlanOptions(device="cpu", precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_models: tuple[str, str]) -> Classifier:
+    loaded = hs.load(tiny_models[0])
+    return loaded.with_preprocessing(replace(loaded.preprocessing, input_size=(64, 64)))
+
+
+def run(classifier: Classifier, folder: Path, options: PlanOptions = EXACT) -> Embeddings:
+    return embed(classifier, hs.open_dataset(folder), options=options)
+
+
+def test_rows_are_the_backbones_features_of_the_prepared_picture(
+    classifier: Classifier, few_shapes: Path
+) -> None:
+    from headstart.data.decode import decode
+    from headstart.preprocess import to_input, to_pixels
+
+    embeddings = run(classifier, few_shapes)
+    path = few_shapes / embeddings.ids[7]
+    pixels = to_pixels(decode(path.read_bytes()), classifier.preprocessing)
+    with torch.inference_mode():
+        expected = classifier.features(to_input(torch.from_numpy(pixels.copy())[None], classifier.preprocessing))
+    assert np.allclose(embeddings.features[7], expected[0].numpy(), atol=1e-5)
+    assert embeddings.features.shape == (45, classifier.feature_dim)
+    assert [embeddings.class_names[label] for label in embeddings.labels[::15]] == ["cross", "disc", "square"]
+
+
+def test_a_second_run_does_no_forward_pass(
+    classifier: Classifier, few_shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(classifier, few_shapes, PlanOptions())
+
+    def fail(*_: object) -> None:
+        raise AssertionError("a forward pass")
+
+    monkeypatch.setattr(Engine, "features", fail)
+    second = run(classifier, few_shapes, PlanOptions())
+    assert (first.num_computed, second.num_computed) == (45, 0)
+    assert np.array_equal(first.features, second.features)
+
+
+def test_only_new_pictures_are_computed(
+    classifier: Classifier, tmp_path: Path, draw_folder: "object"
+) -> None:
+    draw_folder(tmp_path / "d", per_class=4)  # type: ignore[operator]
+    before = run(classifier, tmp_path / "d")
+    draw_folder(tmp_path / "d", per_class=6)  # type: ignore[operator]
+    after = run(classifier, tmp_path / "d")
+    assert after.num_computed == 6
+    assert np.array_equal(after.rows(before.ids), before.features)
+
+
+def test_pictures_of_the_same_content_are_computed_once(classifier: Classifier) -> None:
+    grey = np.full((6, 20, 20), 90, np.uint8)
+    grey[3:] = 120
+    dataset = dataset_from_arrays(grey, np.array([0, 0, 0, 1, 1, 1]), class_names=("a", "b"))
+    embeddings = embed(classifier, dataset, options=EXACT)
+    assert embeddings.num_computed == 2
+    assert np.array_equal(embeddings.features[0], embeddings.features[2])
+    assert not np.array_equal(embeddings.features[0], embeddings.features[3])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_size": (32, 32)},
+        {"fit": "pad"},
+        {"crop_fraction": 1.0},
+        {"interpolation": "lanczos"},
+        {"mean": (0.0, 0.0, 0.0)},
+    ],
+)
+def test_the_key_changes_with_every_ingredient(
+    classifier: Classifier, few_shapes: Path, change: dict[str, object]
+) -> None:
+    changed = classifier.with_preprocessing(replace(classifier.preprocessing, **change))
+    assert run(changed, few_shapes).space != run(classifier, few_shapes).space
+
+
+def test_the_key_changes_with_the_weights_and_the_precision_but_not_with_the_head(
+    classifier: Classifier, tiny_models: tuple[str, str], few_shapes: Path
+) -> None:
+    reference = run(classifier, few_shapes)
+    head = torch.nn.Linear(classifier.feature_dim, 2)
+    assert run(classifier.with_head(head, ("a", "b")), few_shapes).space == reference.space
+    other = hs.load("timm/test_resnet", weights=None, seed=3).with_preprocessing(classifier.preprocessing)
+    assert run(other, few_shapes).space != reference.space
+    fast = run(classifier, few_shapes, PlanOptions(device="cpu", precision="bf16"))
+    assert fast.plan.precision == "fp32" or fast.space != reference.space
+
+
+def test_a_damaged_cache_file_is_computed_again(
+    classifier: Classifier, few_shapes: Path, own_home: Path
+) -> None:
+    first = run(classifier, few_shapes)
+    for path in (own_home / "embeddings" / first.space).glob("rows-*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    again = run(classifier, few_shapes)
+    assert again.num_computed == 45
+    assert np.array_equal(first.features, again.features)
+
+
+def test_what_was_computed_before_an_error_stays(
+    classifier: Classifier, shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the middle: the whole batches before it are kept, and the result is the undisturbed one."""
+    small = classifier.with_preprocessing(replace(classifier.preprocessing, input_size=(96, 96)))
+    undisturbed = run(small, shapes)
+    monkeypatch.setenv("HEADSTART_HOME", os.environ["HEADSTART_HOME"] + "-again")
+    forward, calls = Engine.features, []
+
+    def stop_at_the_third(self: Engine, pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> object:
+        calls.append(len(pixels))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return forward(self, pixels)
+
+    monkeypatch.setattr(Engine, "features", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(small, shapes)
+    monkeypatch.setattr(Engine, "features", forward)
+    again = run(small, shapes)
+    assert again.num_computed == 540 - 2 * batch_size(small.preprocessing)
+    assert np.array_equal(again.features, undisturbed.features)
+
+
+def test_a_full_disk_is_a_clear_error(
+    classifier: Classifier, few_shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from headstart.embed import cache
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache, "save_file", full)
+    with pytest.raises(StorageError, match="No space left on device") as caught:
+        run(classifier, few_shapes)
+    assert "headstart cache" in caught.value.hint
+
+
+def test_two_writers_of_one_space_do_no_harm() -> None:
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)
+    digests = ["aa" * 32, "bb" * 32]
+    with EmbeddingCache({"space": 1}) as one, EmbeddingCache({"space": 1}) as two:
+        one.append(digests, rows)
+        two.append(digests[:1], rows[:1])
+    found = EmbeddingCache({"space": 1}).load([*digests, "cc" * 32])
+    assert set(found) == set(digests)
+    assert np.array_equal(found["bb" * 32], rows[1])
+
+
+def test_a_picture_that_vanishes_after_the_scan_is_left_out_by_name(
+    classifier: Classifier, tmp_path: Path, draw_folder: "object"
+) -> None:
+    draw_folder(tmp_path / "d", per_class=4)  # type: ignore[operator]
+    dataset = scan(hs.open_dataset(tmp_path / "d")).dataset
+    (tmp_path / "d" / dataset.ids[2]).unlink()
+    embeddings = embed(classifier, dataset, options=EXACT)
+    assert len(embeddings.ids) == 11
+    assert [each.id for each in embeddings.excluded] == [dataset.ids[2]]
+    with pytest.raises(hs.HeadstartError, match="1 pictures have no features"):
+        embeddings.rows(dataset.ids)
+
+
+def test_a_fast_precision_that_is_not_good_enough_is_refused() -> None:
+    preprocessing = Preprocessing()
+    asked = PlanOptions(device="cpu", precision="bf16")
+    good = choose_plan(preprocessing, options=asked, min_cosine=lambda *_: 0.9985)
+    bad = choose_plan(preprocessing, options=asked, min_cosine=lambda *_: 0.9975)
+    assert (good.precision, bad.precision) == ("bf16", "fp32")
+    assert "refused" in bad.reason
+    assert choose_plan(preprocessing, options=EXACT, min_cosine=pytest.fail).precision == "fp32"
+
+
+def test_a_device_that_is_not_here_is_named() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    with pytest.raises(InputError, match="'cuda' is not usable here; usable: cpu"):
+        choose_plan(Preprocessing(), options=PlanOptions(device="cuda"), min_cosine=lambda *_: 1.0)
+
+
+def test_the_smallest_cosine() -> None:
+    exact = np.array([[1, 0], [0, 0], [3, 4]], np.float32)
+    assert smallest_cosine(exact, exact) == 1.0
+    assert smallest_cosine(exact, np.array([[1, 0], [0, 0], [4, 3]], np.float32)) == pytest.approx(0.96)
+    assert smallest_cosine(exact, np.array([[1, 0], [0, 0], [3, np.nan]], np.float32)) == -1.0
+    assert smallest_cosine(exact, np.array([[1, 0], [0, 1], [3, 4]], np.float32)) == 0.0
+    assert spread_sample([str(index) for index in range(100)])[:3] == ["0", "6", "12"]
+    assert len(spread_sample([str(index) for index in range(100)])) == 16
+
+
+@pytest.mark.parametrize(
+    ("resolution", "side", "expected"),
+    [("auto", 32, 128), ("auto", 64, 224), ("native", 32, 224), (96, 500, 96), (256, 8, 256)],
+)
+def test_resolution(resolution: "int | str", side: int, expected: int) -> None:
+    sides = np.full(9, side)
+    chosen = choose_resolution(Preprocessing(), sides, resolution=resolution)  # type: ignore[arg-type]
+    assert chosen.input_size == (expected, expected)
+
+
+def test_resolution_knows_its_bounds() -> None:
+    sides = np.full(9, 32)
+    with pytest.raises(InputError, match="between 32 and 2048"):
+        choose_resolution(Preprocessing(), sides, resolution=8)
+    with pytest.raises(InputError, match="224 px only, not 96"):
+        choose_resolution(Preprocessing(), sides, resolution=96, fixed=True)
+    assert choose_resolution(Preprocessing(), sides, fixed=True).input_size == (224, 224)
+    assert choose_resolution(Preprocessing(), sides, fit="pad").fit == "pad"
