@@ -70,7 +70,7 @@ def __dir__() -> list[str]:
 
 
 # Five functions bear the names of their rooms. Python sets a package's attribute when it first imports a
-# part of it, once: so the rooms are imported here (they are light), and the attributes given to the functions.
+# part of it, once: so the rooms are imported here (they are light), and the attributes left to the functions.
 for _room in ("audit", "compare", "embed", "evaluate", "predict"):
     importlib.import_module(f"headstart.{_room}")
     globals().pop(_room)

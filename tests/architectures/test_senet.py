@@ -43,7 +43,9 @@ def network() -> SENet:
 
 def test_names_shapes_and_order_are_the_originals(network: SENet) -> None:
     golden = GOLDEN["se_resnet50"]["state_dict"]
-    assert [(name, list(tensor.shape)) for name, tensor in network.state_dict().items()] == list(golden.items())
+    assert [(name, list(tensor.shape)) for name, tensor in network.state_dict().items()] == list(
+        golden.items()
+    )
     assert sum(each.numel() for each in network.parameters()) == GOLDEN["se_resnet50"]["parameters"]
 
 

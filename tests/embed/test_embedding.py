@@ -40,7 +40,9 @@ def test_rows_are_the_backbones_features_of_the_prepared_picture(
     path = few_shapes / embeddings.ids[7]
     pixels = to_pixels(decode(path.read_bytes()), classifier.preprocessing)
     with torch.inference_mode():
-        expected = classifier.features(to_input(torch.from_numpy(pixels.copy())[None], classifier.preprocessing))
+        expected = classifier.features(
+            to_input(torch.from_numpy(pixels.copy())[None], classifier.preprocessing)
+        )
     assert np.allclose(embeddings.features[7], expected[0].numpy(), atol=1e-5)
     assert embeddings.features.shape == (45, classifier.feature_dim)
     assert [embeddings.class_names[label] for label in embeddings.labels[::15]] == ["cross", "disc", "square"]

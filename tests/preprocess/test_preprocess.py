@@ -34,7 +34,11 @@ def test_input_is_torchvisions_normalisation() -> None:
     preprocessing = Preprocessing(input_size=(16, 16), crop_fraction=1.0)
     pixels = to_pixels(picture((16, 16)), preprocessing)
     reference = v2.Compose(
-        [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(preprocessing.mean, preprocessing.std)]
+        [
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(preprocessing.mean, preprocessing.std),
+        ]
     )
     batch = to_input(torch.from_numpy(pixels.copy())[None], preprocessing)
     assert torch.allclose(batch[0], reference(Image.fromarray(pixels)), atol=1e-5)

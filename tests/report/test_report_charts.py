@@ -147,3 +147,8 @@ def test_grid_of_a_thousand_classes_is_binned_and_loses_none() -> None:
     matrix[999][0] = 3
     matrix[500][500] = 1
     assert drawn_cells(grid_picture(matrix, title="")) == {(199, 0), (100, 100)}
+
+
+def test_grid_joins_neighbours_of_one_tone() -> None:
+    strokes = re.findall(r"M\d+ \d+h\d+", grid_picture([[1] * 40] * 40, title=""))
+    assert len(strokes) == 40 * 3 - 2  # left of the diagonal, on it, right of it; nothing beyond the corners

@@ -1,4 +1,4 @@
-"""The command: parse, call one public function, show its progress, print. Data to stdout, the rest to stderr."""
+"""The command: parse, call one public function, show its progress, print its result."""
 
 from headstart.cli.app import main
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 import typer
 
@@ -63,6 +64,9 @@ def _options(
 
 def main() -> None:
     """Run the command; end with exit code 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
+    warnings.filterwarnings(
+        "ignore", module=r"PIL\."
+    )  # odd metadata in somebody's picture is no news to them
     try:
         app()
     except HeadstartError as error:

@@ -63,9 +63,9 @@ def examine() -> dict[str, Any]:
 
 def _torch_findings() -> dict[str, Any]:
     """Return what torch knows of the machine; late, for importing it takes seconds."""
-    from headstart.embed.plan import fast_precision
-
     import torch
+
+    from headstart.embed.plan import fast_precision
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():

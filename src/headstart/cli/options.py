@@ -14,7 +14,7 @@ from headstart.core.errors import InputError
 Data = Annotated[
     str,
     typer.Argument(
-        help="A folder of class folders, a zip of one, a CSV (path,label[,split]), or a name: digits, cifar10, ..."
+        help="Folder of class folders, zip of one, CSV (path,label[,split]), or a name: digits, cifar10, ..."
     ),
 ]
 Models = Annotated[

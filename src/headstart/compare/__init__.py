@@ -1,4 +1,4 @@
-"""The race: candidates in, evidence and a choice out; resumable, and a failed candidate is a row with its error.
+"""The race: candidates in, evidence and a choice out; resumable; a failed candidate is a row with its error.
 
 Selection and reporting are separate functions on separate data: `evidence` and `choice` see training and
 validation pictures only, `final` looks at the locked test set, for what was chosen.

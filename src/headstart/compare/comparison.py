@@ -32,8 +32,8 @@ from headstart.data.dataset import concatenate
 from headstart.embed import sample_sides
 from headstart.models import Classifier, resolve, save_folder
 
-# What may go wrong with one candidate without spoiling the others. A full disk or a broken data set would spoil
-# them all. timm and torch raise the built-in ones where a network cannot take an input of some size.
+# What may go wrong with one candidate without spoiling the others; a full disk spoils all.
+# timm and torch raise the built-in ones where a network cannot take an input of some size.
 _CANDIDATE_ERRORS = (HeadstartError, RuntimeError, ValueError, AssertionError, NotImplementedError)
 _RUN_ERRORS = (StorageError, DataError)
 
@@ -201,7 +201,7 @@ class _Race:
     def _look(
         self, evidence: Evidence, role: str, looks: Sequence[Look]
     ) -> tuple[FinalPredictions, Classifier, Sequence[Look]]:
-        """Train a candidate and score it on the test set; a look that was taken before is not counted again."""
+        """Train a candidate and score it on the test set; a look taken before is not counted again."""
         classifier, embedded = self._train(evidence)
         test = self._splits.test
         if test is None:

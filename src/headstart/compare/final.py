@@ -81,8 +81,8 @@ def look_at_test(
 def nested_estimate(evidence: Sequence[Evidence], train: ImageDataset, *, seed: int) -> FinalPredictions:
     """Estimate how good the choice is, where there are too few pictures to lock some away.
 
-    In every fold the candidate is chosen anew, by the log loss that its probe found inside the fold's training
-    part, and scored on the fold; so no picture helps to choose the model that it is scored with.
+    In every fold the candidate is chosen anew, by the log loss that its probe found inside the fold's own
+    training part, and scored on the fold; so no picture helps to choose the model that it is scored with.
     Source: Cawley & Talbot 2010, https://jmlr.org/papers/v11/cawley10a.html
     """
     folds = draw_folds(train.labels, seed=seed)

@@ -1,4 +1,4 @@
-"""What a comparison leaves behind: plain records, saved as JSON, readable without the rooms that made them."""
+"""What a comparison leaves behind: plain records, saved as JSON, readable without what made them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,6 @@ from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
 from headstart.core.errors import StorageError
 from headstart.data.dataset import Exclusion
 from headstart.evaluate.records import Evaluation, PairedDifference
-
 
 MODEL_FOLDER = "model"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from headstart.core.errors import StorageError
+from headstart.core.errors import HeadstartError, StorageError
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def storage_errors(path: Path, action: str) -> Iterator[None]:
     """
     try:
         yield
-    except StorageError:
+    except HeadstartError:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

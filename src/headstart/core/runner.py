@@ -19,5 +19,5 @@ class SerialRunner:
     """Runs one piece after another in this process."""
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Yield ``function(item)`` for each of `items`, in their order, each computed when it is asked for."""
+        """Yield ``function(item)`` for each of `items`, in their order, each computed when asked for."""
         return map(function, items)

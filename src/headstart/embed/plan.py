@@ -108,7 +108,7 @@ def choose_plan(
         preprocessing: gives the input size, and with it the batch size.
         options: what the user asks for; a precision that is asked for is checked like any other.
         min_cosine: given device and precision, returns the smallest cosine between features in that
-            precision and exact ones over a sample of the user's pictures. Only called where one is in question.
+            precision and exact ones over a sample of pictures. Called only where one is in question.
     """
     device = choose_device(options)
     wanted = fast_precision(device) if options.precision == "auto" else options.precision

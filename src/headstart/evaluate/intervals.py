@@ -16,7 +16,7 @@ Integers = npt.NDArray[np.int64]
 
 NUM_RESAMPLES = 1000
 """Resamples of a bootstrap: enough for 95 % intervals.
-Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 14.2."""
+Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap"."""
 
 _CELLS_AT_ONCE = 2**20  # elements of one array of resamples: 8 MiB, about 64 MiB with the temporaries
 

@@ -20,21 +20,15 @@ from headstart.core.errors import CorruptWeightsError, ModelError, StorageError
 from headstart.core.files import atomic_path, write_text
 from headstart.core.formats import MODEL_FOLDER_FORMAT, check_format
 from headstart.core.records import dumps, from_json, read_json, to_json
-from headstart.models import ports, timm_models, torchvision_models
 from headstart.models.card import write_card
 from headstart.models.classifier import Classifier
+from headstart.models.networks import build_network
 from headstart.models.parts import Parts, load_tensors
 from headstart.weights import read_tensors
 
 TENSORS_FILE = "model.safetensors"
 RECORD_FILE = "headstart.json"
 CARD_FILE = "README.md"
-
-_BUILDERS = {
-    "timm": timm_models.build,
-    "torchvision": torchvision_models.build,
-    "pretrainedmodels": ports.build,
-}
 
 
 def is_model_folder(path: Path) -> bool:
@@ -114,6 +108,11 @@ def folder_entry(path: Path) -> ModelEntry:
     return _entry(path, _read_record(path))
 
 
+def fixed_side(entry: ModelEntry) -> int | None:
+    """Return the side of the only pictures that a row's network takes, None where it takes any."""
+    return entry.weights.preprocessing.input_size[0] if entry.fixed_input_size else None
+
+
 def _read_record(path: Path) -> dict[str, Any]:
     record = read_json(path / RECORD_FILE)
     check_format(record.get("format") if isinstance(record, dict) else None, MODEL_FOLDER_FORMAT, str(path))
@@ -139,10 +138,8 @@ def _entry(path: Path, record: dict[str, Any]) -> ModelEntry:
 
 
 def _build(record: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
-    provider, _, architecture = record["network"].partition("/")
-    if provider not in _BUILDERS:
-        raise ModelError(f"the folder's network {record['network']!r} has a provider unknown here")
-    bare = _BUILDERS[provider](architecture, num_classes=1000, tensors=None)
+    side = fixed_side(from_json(ModelEntry, record["entry"]))
+    bare = build_network(record["network"], num_classes=1000, tensors=None, fixed_side=side)
     head = nn.Linear(record["feature_dim"], len(record["class_names"]))
     parts = Parts(backbone=bare.backbone, head=head, feature_dim=head.in_features, network=bare.network)
     holder = nn.ModuleDict({"backbone": parts.backbone, "head": head})

@@ -8,12 +8,12 @@ from torch import nn
 
 from headstart.catalog import find_model
 from headstart.catalog.entry import ModelEntry
-from headstart.core.errors import InputError, ModelError
+from headstart.core.errors import InputError
 from headstart.core.progress import SILENT, Progress
-from headstart.models import ports, timm_models, torchvision_models
+from headstart.models import timm_models, torchvision_models
 from headstart.models.classifier import Classifier
-from headstart.models.folder import folder_entry, is_model_folder, load_folder
-from headstart.models.parts import Parts
+from headstart.models.folder import fixed_side, folder_entry, is_model_folder, load_folder
+from headstart.models.networks import build_network, head_name
 from headstart.weights import fetch, read_tensors
 
 
@@ -71,57 +71,42 @@ def load(
     return classifier.with_head(head, _class_names(num_classes))
 
 
-def build_parts(entry: ModelEntry, *, num_classes: int, tensors: dict[str, torch.Tensor] | None) -> Parts:
-    """Return the network of a row, with these tensors or with random ones.
-
-    Raises:
-        ModelError: the row's provider is unknown here, or the tensors do not fit.
-    """
-    provider, architecture = network_of(entry)
-    if provider == "starter":
-        if tensors is not None:
-            tensors = timm_models.rename_starter_tensors(tensors, architecture)
-        architecture = timm_models.starter_architecture(architecture)
-        return timm_models.build(architecture, num_classes=num_classes, tensors=tensors)
-    if provider == "timm":
-        return timm_models.build(architecture, num_classes=num_classes, tensors=tensors)
-    if provider == "torchvision":
-        return torchvision_models.build(architecture, num_classes=num_classes, tensors=tensors)
-    if provider == "pretrainedmodels":
-        return ports.build(architecture, num_classes=num_classes, tensors=tensors)
-    raise ModelError(f"{entry.name} comes from the provider {provider!r}, which headstart does not know")
-
-
-def network_of(entry: ModelEntry) -> tuple[str, str]:
-    """Return (provider, architecture) of the code that computes a row; a checkpoint names another's."""
-    if entry.provider == "checkpoint":
-        provider, _, architecture = entry.architecture.partition("/")
-        return provider, architecture
-    return entry.provider, entry.architecture
-
-
 def _assemble(entry: ModelEntry, *, pretrained: bool, progress: Progress) -> Classifier:
     tensors = read_tensors(fetch(entry.weights, progress=progress).path) if pretrained else None
+    network = network_of(entry)
+    if tensors is not None and _is_starter(entry):
+        tensors = timm_models.rename_starter_tensors(tensors, network)
     num_classes = entry.weights.num_classes
     if tensors is not None and entry.provider == "checkpoint":
-        num_classes = _count_classes(entry, tensors)
-    parts = build_parts(entry, num_classes=num_classes, tensors=tensors)
+        num_classes = _count_classes(network, tensors)
+    parts = build_network(network, num_classes=num_classes, tensors=tensors, fixed_side=fixed_side(entry))
     names = () if parts.head is None else _class_names(parts.head.out_features)
     return Classifier(parts, entry=entry, preprocessing=entry.weights.preprocessing, class_names=names)
 
 
-def _count_classes(entry: ModelEntry, tensors: dict[str, torch.Tensor]) -> int:
+def network_of(entry: ModelEntry) -> str:
+    """Return the code that computes a row: "timm/resnet50".
+
+    A checkpoint names another row's architecture; a starter package's network is timm's.
+    """
+    network = (
+        entry.architecture if entry.provider == "checkpoint" else f"{entry.provider}/{entry.architecture}"
+    )
+    return network.replace("starter/", "timm/tf_", 1) if _is_starter(entry) else network
+
+
+def _is_starter(entry: ModelEntry) -> bool:
+    return entry.provider == "starter" or entry.architecture.startswith("starter/")
+
+
+def _count_classes(network: str, tensors: dict[str, torch.Tensor]) -> int:
     """Return K of the head in somebody's own checkpoint, which need not be the published one's."""
-    provider, architecture = network_of(entry)
-    name = {"starter": "_fc", "pretrainedmodels": ports.HEAD}.get(provider, "")
-    if provider == "timm":
-        name = timm_models.head_name(architecture)
-    elif provider == "torchvision":
-        name = torchvision_models.head_name(architecture)
-    weight = tensors.get(f"{name}.weight")
+    weight = tensors.get(f"{head_name(network, tensors)}.weight")
     if weight is not None:
         return int(weight.shape[0])
-    return 0 if provider == "timm" else 1000  # timm builds without a head; elsewhere loading names what lacks
+    return (
+        0 if network.startswith("timm/") else 1000
+    )  # timm builds without a head; else loading names what lacks
 
 
 def _class_names(num_classes: int) -> tuple[str, ...]:

@@ -16,13 +16,20 @@ def head_name(architecture: str) -> str:
     return classifier if isinstance(classifier, str) else ""
 
 
-def build(architecture: str, *, num_classes: int, tensors: dict[str, torch.Tensor] | None) -> Parts:
+def build(
+    architecture: str,
+    *,
+    num_classes: int,
+    tensors: dict[str, torch.Tensor] | None,
+    fixed_side: int | None = None,
+) -> Parts:
     """Return a timm network, with these tensors or with random ones from torch's generator.
 
     Args:
         architecture: timm's name, without tag.
         num_classes: K of the head in `tensors`, or of the random one; 0 for none.
         tensors: a state dict as timm publishes it; it goes through timm's own filter for the architecture.
+        fixed_side: side of the pictures in pixels, for a network that is built for one size only.
 
     Raises:
         ModelError: timm has no such architecture, or the tensors do not fit it.
@@ -39,6 +46,7 @@ def build(architecture: str, *, num_classes: int, tensors: dict[str, torch.Tenso
             pretrained=tensors is not None,
             pretrained_cfg_overlay=overlay,
             num_classes=num_classes,
+            **_size_option(architecture, fixed_side),
         )
     except RuntimeError as error:
         raise misfit(f"timm/{architecture}", error) from error
@@ -48,12 +56,15 @@ def build(architecture: str, *, num_classes: int, tensors: dict[str, torch.Tenso
     return Parts(backbone=network, head=head, feature_dim=feature_dim, network=f"timm/{architecture}")
 
 
-def starter_architecture(architecture: str) -> str:
-    """Return timm's name of a starter package's network."""
-    return f"tf_{architecture}"
+def _size_option(architecture: str, fixed_side: int | None) -> dict[str, Any]:
+    """Return what makes timm build for one picture size, {} where it is the architecture's own anyway."""
+    native = timm.get_pretrained_cfg(architecture)
+    if fixed_side is None or native is None or native.input_size[-1] == fixed_side:
+        return {}
+    return {"img_size": fixed_side}
 
 
-def rename_starter_tensors(tensors: dict[str, torch.Tensor], architecture: str) -> dict[str, torch.Tensor]:
+def rename_starter_tensors(tensors: dict[str, torch.Tensor], network: str) -> dict[str, torch.Tensor]:
     """Give the tensors of lukemelas/EfficientNet-PyTorch the names of timm's same network.
 
     Both list the same tensors in the same order; the order is checked by shape and by the last part of the
@@ -62,15 +73,14 @@ def rename_starter_tensors(tensors: dict[str, torch.Tensor], architecture: str) 
     Raises:
         ModelError: the two lists differ.
     """
-    network = timm.create_model(starter_architecture(architecture))
-    ours = network.state_dict()
+    ours = timm.create_model(network.removeprefix("timm/")).state_dict()
     pairs = list(zip(tensors.items(), ours.items(), strict=False))
     fits = len(tensors) == len(ours) and all(
         source.shape == target.shape and _kind(source_name) == _kind(target_name)
         for (source_name, source), (target_name, target) in pairs
     )
     if not fits:
-        raise ModelError(f"the weights do not fit the network timm/{starter_architecture(architecture)}")
+        raise ModelError(f"the weights do not fit the network {network}")
     return {target_name: source for (_, source), (target_name, _) in pairs}
 
 

@@ -14,20 +14,32 @@ _CONVERT_INPUT = ("googlenet", "inception_v3")
 _SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")
 
 
-def head_name(architecture: str) -> str:
-    """Return the name of the last linear layer in the network's state dict, "" where it has none."""
-    with torch.device("meta"):
-        return _last_linear(_create(architecture, num_classes=1000))
+def head_name(tensors: dict[str, torch.Tensor]) -> str:
+    """Return the name of the last linear layer in a state dict, the classifier; "" if there is none."""
+    matrices = [name for name, tensor in tensors.items() if tensor.ndim == 2 and name.endswith(".weight")]
+    return matrices[-1].removesuffix(".weight") if matrices else ""
 
 
-def build(architecture: str, *, num_classes: int, tensors: dict[str, torch.Tensor] | None) -> Parts:
+def build(
+    architecture: str,
+    *,
+    num_classes: int,
+    tensors: dict[str, torch.Tensor] | None,
+    fixed_side: int | None = None,
+) -> Parts:
     """Return a torchvision network, with these tensors or with random ones from torch's generator.
+
+    Args:
+        architecture: torchvision's name.
+        num_classes: K of the head in `tensors`, or of the random one.
+        tensors: a state dict as torchvision publishes it.
+        fixed_side: side of the pictures in pixels, for a network that is built for one size only.
 
     Raises:
         ModelError: torchvision has no such architecture, or the tensors do not fit it.
     """
     name = f"torchvision/{architecture}"
-    network = _create(architecture, num_classes=num_classes)
+    network = _create(architecture, num_classes, fixed_side)
     if tensors is not None:
         load_tensors(network, dict(tensors), network=name)
     if architecture in _SQUEEZENETS:
@@ -47,13 +59,15 @@ def class_names() -> tuple[str, ...]:
     return tuple(weights.meta["categories"])
 
 
-def _create(architecture: str, *, num_classes: int) -> nn.Module:
+def _create(architecture: str, num_classes: int, fixed_side: int | None) -> nn.Module:
     if architecture not in torchvision.models.list_models(module=torchvision.models):
         raise ModelError(
             f"torchvision {torchvision.__version__} has no classification network {architecture!r}",
             hint="headstart models 'torchvision/*' lists what there is",
         )
-    options: dict[str, bool] = {}
+    options: dict[str, bool | int] = {}
+    if fixed_side is not None and architecture.startswith("vit_"):
+        options = {"image_size": fixed_side}
     if architecture in _CONVERT_INPUT:
         options = {"transform_input": True, "init_weights": True}
     network: nn.Module = torchvision.models.get_model(

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prediction",
-    "predict_labelled",
     "predict",
+    "predict_labelled",
 ]
 
 __getattr__ = lazy_attributes(

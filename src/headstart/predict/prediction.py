@@ -62,7 +62,7 @@ def predict(
     Example:
         >>> import headstart as hs, numpy as np
         >>> from headstart.data import dataset_from_arrays
-        >>> grey = dataset_from_arrays(np.full((1, 8, 8), 128, np.uint8), np.array([0]), class_names=("grey",))
+        >>> grey = dataset_from_arrays(np.full((1, 8, 8), 128, np.uint8), np.array([0]))
         >>> classifier = hs.load("efficientnet_lite0", weights=None, num_classes=2)
         >>> [row.probabilities.shape for row in hs.predict(classifier, grey)]
         [(2,)]

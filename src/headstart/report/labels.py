@@ -91,7 +91,7 @@ def _places(label: Label, text: str) -> Iterator[PlacedLabel]:
 
 def _is_free(place: PlacedLabel, occupied: list[Box], area: Box) -> bool:
     box = extent(place)
-    return box.inside(area) 
+    return box.inside(area) and not any(box.overlaps(other) for other in occupied)
 
 
 def extent(label: PlacedLabel) -> Box:

@@ -11,7 +11,7 @@ from headstart.train.logistic import Floats, Integers, cross_entropies
 HOTTEST = 20.0
 """Temperatures are looked for from 1 / this to this."""
 
-_FLOOR = -1e4  # logarithm of a probability of 0, for which minus infinity would make every temperature equal
+_FLOOR = math.log(np.finfo(np.float32).tiny)  # what came out as 0 in float32 was hardly less than this
 
 
 def fit_temperature(logits: Floats, labels: Integers) -> float:
@@ -22,7 +22,8 @@ def fit_temperature(logits: Floats, labels: Integers) -> float:
     when hardly any is, or when the logits of each row are alike.
 
     Args:
-        logits: floats of shape (N, K), or logarithms of probabilities; minus infinity counts as -10,000.
+        logits: floats of shape (N, K), or logarithms of probabilities. What lies more than 87 below the largest
+            of its row, as does the logarithm of 0, counts as 87 below.
         labels: int64 of shape (N,), in [0, K).
 
     Raises:
