@@ -4,12 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
 from headstart.train.logistic import (
     Curvature,
     Weights,
-    calm_threads,
     cross_entropies,
     fit_weights,
     logits,
@@ -110,19 +108,3 @@ def test_curvature_of_any_shape_is_bounded_and_finite(shape):
 def test_cross_entropies_of_large_scores_are_finite():
     found = cross_entropies(np.array([[1e4, 0.0], [1e4, 0.0], [0.0, 0.0]]), np.array([0, 1, 1]))
     np.testing.assert_allclose(found, [0, 1e4, np.log(2)])
-
-
-@pytest.mark.parametrize(("product", "kept"), [(10**9, "scipy.libs"), (10, "")])
-def test_threads_are_few_only_meanwhile(product, kept):
-    def threads(part=""):
-        pools = [
-            pool for pool in threadpool_info() if pool["user_api"] == "blas" and part in pool["filepath"]
-        ]
-        return {pool["filepath"]: pool["num_threads"] for pool in pools}
-
-    before = threads()
-    with calm_threads(product=product):
-        meanwhile = threads()
-        assert set(threads(kept).values()) <= {1}
-        assert all(meanwhile[path] == before[path] for path in before if kept not in path)
-    assert threads() == before

@@ -6,10 +6,12 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from threadpoolctl import threadpool_info
 
 from headstart.core.errors import InputError
 from headstart.metrics import log_loss
-from headstart.train import LinearProbe
+from headstart.train import LinearProbe, probe
+from headstart.train.sweep import sweep
 
 
 @parametrize_with_checks([LinearProbe()])
@@ -135,6 +137,23 @@ def test_the_same_again_is_the_same(digits):
     np.testing.assert_array_equal(first.coef_, second.coef_)
     np.testing.assert_array_equal(first.inner_log_losses_, second.inner_log_losses_)
     assert (LinearProbe(seed=4).fit(*digits[:2]).inner_log_losses_[0] != first.inner_log_losses_[0]).any()
+
+
+def test_blas_is_kept_to_one_thread_only_meanwhile(monkeypatch):
+    def threads():
+        return {
+            pool["filepath"]: pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"
+        }
+
+    def watched(*arguments, **options):
+        meanwhile.append(set(threads().values()))
+        return sweep(*arguments, **options)
+
+    before, meanwhile = threads(), []
+    monkeypatch.setattr(probe, "sweep", watched)
+    LinearProbe().fit(*blobs(n=60, num_features=3, num_classes=2))
+    assert meanwhile == [{1}]
+    assert threads() == before
 
 
 def test_many_rows_are_tried_on_a_hold_out():

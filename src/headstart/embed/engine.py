@@ -3,7 +3,6 @@
 The seam between the stages is a batch of uint8 pixels, so each can be changed without the others.
 """
 
-import copy
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,8 @@ from headstart.catalog.entry import Preprocessing
 from headstart.core.errors import PictureError
 from headstart.data import Exclusion, PictureSource
 from headstart.data.decode import decode
+from headstart.embed.fold import fold_batch_norms
+from headstart.embed.memory import keep_freed_memory
 from headstart.embed.plan import DTYPES, Precision
 from headstart.models import Classifier
 from headstart.preprocess import to_input, to_pixels
@@ -47,9 +48,9 @@ class Engine:
     """A network made ready for one device and precision."""
 
     def __init__(self, classifier: Classifier, device: str, precision: Precision) -> None:
-        backbone = classifier.backbone
-        if precision != "fp32" or device != "cpu":
-            backbone = copy.deepcopy(backbone)  # the caller's classifier stays float32 on its device
+        keep_freed_memory()
+        side = classifier.preprocessing.input_size[0]
+        backbone = fold_batch_norms(classifier.backbone, side=side)  # a copy: the caller's stays as it is
         self._dtype = DTYPES[precision]
         self._device = torch.device(device)
         self._backbone = backbone.to(self._device, self._dtype).to(memory_format=torch.channels_last).eval()

@@ -10,7 +10,6 @@ from headstart.catalog.entry import Fit, Preprocessing
 from headstart.core.errors import InputError, PictureError
 from headstart.data import ImageDataset
 from headstart.data.decode import decode
-from headstart.preprocess import with_resolution
 
 Resolution = int | Literal["native", "auto"]
 
@@ -34,6 +33,8 @@ def choose_resolution(
 ) -> Preprocessing:
     """Return the preprocessing with the input size that is wanted, or the one that suits the pictures.
 
+    Small pictures are framed tightly already: unless a fit is asked for, nothing is cut off them.
+
     Args:
         preprocessing: what the weights came with.
         shorter_sides: int of shape (N,), the pictures' shorter sides in pixels.
@@ -46,16 +47,22 @@ def choose_resolution(
         InputError: a side below 32 or above 2048, or another one than a fixed network takes.
     """
     native = preprocessing.input_size[0]
-    if fixed and isinstance(resolution, int) and resolution != native:
-        raise InputError(f"this network takes pictures of {native} px only, not {resolution}")
-    if isinstance(resolution, int):
-        if not MIN_INPUT <= resolution <= MAX_INPUT:
-            raise InputError(f"resolution {resolution}; it must lie between {MIN_INPUT} and {MAX_INPUT} px")
-        return with_resolution(preprocessing, resolution, fit=fit)
-    small = len(shorter_sides) > 0 and float(np.median(shorter_sides)) < SMALL_PICTURE_SIDE
-    if resolution == "auto" and small and native > SMALL_PICTURE_INPUT and not fixed:
-        return with_resolution(preprocessing, SMALL_PICTURE_INPUT, fit=fit)
-    return replace(preprocessing, fit=fit or preprocessing.fit)
+    side = native if resolution in ("native", "auto") else int(resolution)
+    if not MIN_INPUT <= side <= MAX_INPUT:
+        raise InputError(f"resolution {side}; it must lie between {MIN_INPUT} and {MAX_INPUT} px")
+    if fixed and side != native:
+        raise InputError(f"this network takes pictures of {native} px only, not {side}")
+    small = _are_small(shorter_sides)
+    if resolution == "auto" and small and not fixed:
+        side = min(native, SMALL_PICTURE_INPUT)
+    if small and fit is None:
+        preprocessing = replace(preprocessing, crop_fraction=1.0)
+    size = preprocessing.input_size if side == native else (side, side)
+    return replace(preprocessing, input_size=size, fit=fit or preprocessing.fit)
+
+
+def _are_small(shorter_sides: npt.NDArray[np.int64]) -> bool:
+    return len(shorter_sides) > 0 and float(np.median(shorter_sides)) < SMALL_PICTURE_SIDE
 
 
 def sample_sides(dataset: ImageDataset) -> npt.NDArray[np.int64]:

@@ -7,15 +7,12 @@ directions of the features is known, all others share one value. This takes abou
 optimum is the same.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
@@ -26,9 +23,6 @@ MAX_DIRECTIONS = 64
 
 MAX_ROWS = 1024
 """Rows that the directions are found from: it bounds their cost, and they need not be exact."""
-
-SMALL_PRODUCT = 2**23
-"""Multiplications up to which one thread does best: half a millisecond, which waking a second can cost."""
 
 _SMALLEST_SPREAD = 1e-3  # of a class's probability p: mean p (1 - p); keeps the coordinates finite
 
@@ -167,25 +161,6 @@ def fit_weights(
         num_iterations=int(found.nit),
         converged=found.nit < max_iter,
     )
-
-
-@contextmanager
-def calm_threads(*, product: int) -> Iterator[None]:
-    """Keep SciPy's own BLAS, if it has one, to one thread meanwhile; NumPy's too where products are small.
-
-    The wheels of NumPy and SciPy bring a BLAS each. L-BFGS alternates between large products in NumPy's and
-    tiny ones in SciPy's, and the threads of either wait for work by spinning on the cores that the other
-    needs. Measured on two cores: a sweep took 4.0 s so, and 0.6 s with this.
-
-    Args:
-        product: multiplications in one pass over the features, N * D * K.
-    """
-    controller = ThreadpoolController()
-    libraries = [each.filepath for each in controller.lib_controllers if each.user_api == "blas"]
-    if product > SMALL_PRODUCT:
-        libraries = [path for path in libraries if "scipy.libs" in path]
-    with controller.select(filepath=libraries).limit(limits=1):
-        yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

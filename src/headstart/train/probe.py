@@ -1,7 +1,6 @@
 """The linear probe: a linear classifier on frozen features that chooses its own regularisation."""
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from headstart.core.errors import InputError
 from headstart.train.folds import inner_folds
@@ -17,33 +17,22 @@ from headstart.train.logistic import (
     Curvature,
     Floats,
     Integers,
-    Solution,
     Weights,
-    calm_threads,
-    cross_entropies,
     fit_weights,
     logits,
 )
+from headstart.train.sweep import sweep
 
 STRENGTHS = tuple(float(10**exponent) for exponent in np.arange(2, -6.1, -0.5))
 """The default sweep: 100 to 0.000001 in steps of half a decade.
 
-The usual best is well inside: on EfficientNet-Lite0 features of CIFAR-10
-it was 0.1 for 500 rows and 0.03 for 8,000.
+The usual best is well inside: on EfficientNet-Lite0 features of CIFAR-10 it was 0.1
+for 500 rows and 0.03 for 8,000.
 """
-
-SWEEP_TOLERANCE = 1e-4
-"""For comparing strengths: the inner log loss is then within 0.2 % of that of a run to the end."""
 
 FINAL_TOLERANCE = 1e-7
 """For the weights that are kept: on scikit-learn's digits the probabilities are then within 0.001 to 0.007,
 the weaker the penalty the more, of those of a run to the end."""
-
-CLEARLY_WORSE = 1.02
-"""A strength whose inner log loss is this many times the best one is past the best."""
-
-PATIENCE = 2
-"""Strengths in a row that are clearly worse before the sweep ends."""
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -124,26 +113,32 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
                 f"all {len(targets)} rows are of one class, {self.classes_.tolist()[0]!r}, expected two",
                 hint="a classifier needs examples of everything it is to tell apart",
             )
-        with calm_threads(product=features.size * len(self.classes_)):
-            self._fit_standardised(features, labels.astype(np.int64), strengths)
+        labels = labels.astype(np.int64)
+        folds = list(inner_folds(labels, num_folds=self.num_folds, seed=self.seed))
+        # NumPy and SciPy each bring a BLAS, whose threads wait for work by spinning on the cores that the
+        # other needs: a sweep that takes one thread 0.8 s took 4.0 s so. Folds have threads of ours instead.
+        with threadpool_limits(limits=1, user_api="blas"):
+            self._fit_standardised(features, labels, strengths=strengths, folds=folds)
         return self
 
-    def _fit_standardised(self, X: Floats, labels: Integers, strengths: tuple[float, ...]) -> None:
+    def _fit_standardised(
+        self,
+        X: Floats,
+        labels: Integers,
+        *,
+        strengths: tuple[float, ...],
+        folds: list[tuple[Integers, Integers]],
+    ) -> None:
         features, mean, scale = _standardised(X)
         curvature = Curvature.of(features)
-        sweep = _sweep(
-            features,
-            labels,
-            strengths=strengths,
-            folds=list(inner_folds(labels, num_folds=self.num_folds, seed=self.seed)),
-            curvature=curvature,
-            max_iter=self.max_iter,
+        swept = sweep(
+            features, labels, strengths=strengths, folds=folds, curvature=curvature, max_iter=self.max_iter
         )
         found = fit_weights(
             features,
             labels,
-            strength=sweep.strength,
-            start=sweep.start,
+            strength=swept.strength,
+            start=swept.start,
             curvature=curvature,
             tolerance=FINAL_TOLERANCE,
             max_iter=self.max_iter,
@@ -154,9 +149,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        self.strength_, self.n_iter_ = sweep.strength, max(1, found.num_iterations)
-        self.strengths_ = np.array(sweep.strengths)
-        self.inner_log_losses_ = np.array(sweep.log_losses)
+        self.strength_, self.n_iter_ = swept.strength, max(1, found.num_iterations)
+        self.strengths_ = np.array(swept.strengths)
+        self.inner_log_losses_ = np.array(swept.log_losses)
         coef = found.weights.coef.astype(np.float64) / scale
         self.coef_: Floats = coef.astype(X.dtype)
         self.intercept_: Floats = (found.weights.intercept - coef @ mean).astype(X.dtype)
@@ -206,16 +201,6 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         return logits(features, Weights(coef=self.coef_, intercept=self.intercept_))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Sweep:
-    """The chosen strength, where the final fit starts, and what was tried with which inner log loss."""
-
-    strength: float
-    strengths: tuple[float, ...]
-    start: Weights
-    log_losses: tuple[float, ...]
-
-
 def _checked_strengths(strengths: npt.ArrayLike | None) -> tuple[float, ...]:
     """Return the strengths, strongest first."""
     array = np.asarray(STRENGTHS if strengths is None else strengths, dtype=np.float64)
@@ -234,70 +219,3 @@ def _standardised(X: Floats) -> tuple[Floats, Floats, Floats]:
     scale = np.where(deviation > rounding, deviation, 1).astype(X.dtype)
     features /= scale
     return features, exact_mean.astype(X.dtype).astype(np.float64), scale.astype(np.float64)
-
-
-def _sweep(
-    features: Floats,
-    labels: Integers,
-    *,
-    strengths: tuple[float, ...],
-    folds: list[tuple[Integers, Integers]],
-    curvature: Curvature,
-    max_iter: int,
-) -> _Sweep:
-    """Try the strengths from strong to weak on all folds, until the log loss has clearly got worse."""
-    nothing = _nothing_learned(features, labels)
-    if not folds:
-        middle = strengths[len(strengths) // 2]
-        return _Sweep(strength=middle, strengths=(middle,), start=nothing, log_losses=(np.inf,))
-    parts = [(features[fitted], labels[fitted], features[tried], labels[tried]) for fitted, tried in folds]
-    current = [nothing] * len(parts)
-    best, best_weights, num_worse = 0, current, 0
-    losses: list[float] = []
-    for strength in strengths:
-        solutions: list[Solution] = [
-            fit_weights(
-                fitted,
-                fitted_labels,
-                strength=strength,
-                start=start,
-                curvature=curvature,
-                tolerance=SWEEP_TOLERANCE,
-                max_iter=max_iter,
-            )
-            for (fitted, fitted_labels, _, _), start in zip(parts, current, strict=True)
-        ]
-        current = [solution.weights for solution in solutions]
-        entropies = [
-            cross_entropies(logits(tried, weights), tried_labels)
-            for (_, _, tried, tried_labels), weights in zip(parts, current, strict=True)
-        ]
-        losses.append(float(np.concatenate(entropies).mean()))
-        if losses[-1] < losses[best] or len(losses) == 1:
-            best, best_weights = len(losses) - 1, current
-        num_worse = num_worse + 1 if losses[-1] > CLEARLY_WORSE * losses[best] else 0
-        if num_worse == PATIENCE:
-            break
-    return _Sweep(
-        strength=strengths[best],
-        strengths=strengths[: len(losses)],
-        start=_mean_weights(best_weights),
-        log_losses=tuple(losses),
-    )
-
-
-def _nothing_learned(features: Floats, labels: Integers) -> Weights:
-    """Return the layer that predicts the classes' shares for all: the optimum of an infinite penalty."""
-    counts = np.bincount(labels)
-    return Weights(
-        coef=np.zeros((len(counts), features.shape[1]), dtype=features.dtype),
-        intercept=np.log(counts / len(labels)).astype(features.dtype),
-    )
-
-
-def _mean_weights(weights: list[Weights]) -> Weights:
-    """Return the mean over the folds: near the optimum of all rows, which every fold has most of."""
-    return Weights(
-        coef=np.mean([each.coef for each in weights], axis=0),
-        intercept=np.mean([each.intercept for each in weights], axis=0),
-    )

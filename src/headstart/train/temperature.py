@@ -22,8 +22,8 @@ def fit_temperature(logits: Floats, labels: Integers) -> float:
     when hardly any is, or when the logits of each row are alike.
 
     Args:
-        logits: floats of shape (N, K), or logarithms of probabilities. What lies more than 87 below the largest
-            of its row, as does the logarithm of 0, counts as 87 below.
+        logits: floats of shape (N, K), or logarithms of probabilities. What lies more than 87 below the
+            largest of its row, as does the logarithm of 0, counts as 87 below.
         labels: int64 of shape (N,), in [0, K).
 
     Raises:
