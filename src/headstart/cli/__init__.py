@@ -1,5 +1,5 @@
 """The command: parse, call one public function, show its progress, print its result."""
 
-from headstart.cli.app import main
+from headstart.cli.start import main
 
 __all__ = ["main"]

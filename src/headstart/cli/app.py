@@ -1,8 +1,4 @@
-"""The command's entry: it knows the names of all commands and what to do with an error."""
-
-import os
-import sys
-import warnings
+"""The names of all commands."""
 
 import typer
 
@@ -19,15 +15,10 @@ from headstart.cli import (
     probe_command,
     report_command,
 )
-from headstart.cli.console import print_error
-from headstart.core.errors import HeadstartError
-
-TRACEBACK_VARIABLE = "HEADSTART_TRACEBACK"
 
 app = typer.Typer(
     name="headstart",
     help="Find, train and prove the best pretrained image classifier for your own pictures.",
-    epilog="Start with: headstart compare digits",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -35,16 +26,24 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("compare")(compare_command.compare_pictures)
+app.command("compare", short_help="Rank models on your pictures, choose one and train it.")(
+    compare_command.compare_pictures
+)
 app.command("predict")(predict_command.predict_pictures)
 app.command("probe")(probe_command.probe_pictures)
-app.command("evaluate")(evaluate_command.evaluate_model)
+app.command("evaluate", short_help="Measure a trained model on labelled pictures.")(
+    evaluate_command.evaluate_model
+)
 app.command("models")(models_command.models)
-app.command("check")(check_command.check)
-app.command("embed")(embed_command.embed_pictures)
-app.command("report")(report_command.report)
-app.command("cache")(cache_command.cache)
-app.command("doctor")(doctor_command.doctor)
+app.command("check", short_help="Look for unreadable files, duplicates and wrong labels.")(
+    check_command.check
+)
+app.command("embed", short_help="Turn every picture into a vector with one model.")(
+    embed_command.embed_pictures
+)
+app.command("report", short_help="Write the report of a comparison again.")(report_command.report)
+app.command("cache", short_help="Show what is kept between runs, or delete it.")(cache_command.cache)
+app.command("doctor", short_help="Show what this machine can do.")(doctor_command.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,44 +52,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog="Start with: headstart compare digits")
 def _options(
     version: bool = typer.Option(
         False, "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
     ),
 ) -> None:
     """Options of the command itself."""
-
-
-def main() -> None:
-    """Run the command; end with exit code 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
-    warnings.filterwarnings(
-        "ignore", module=r"PIL\."
-    )  # odd metadata in somebody's picture is no news to them
-    try:
-        app()
-    except HeadstartError as error:
-        print_error(error.message, error.hint)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        _say_stopped()
-    except SystemExit as end:
-        if end.code == 130:
-            _say_stopped()
-        raise
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        print_error(
-            f"something unforeseen happened: {type(error).__name__}: {error}",
-            f"this is a fault of headstart; {TRACEBACK_VARIABLE}=1 shows where, for a report of it",
-        )
-        sys.exit(1)
-
-
-def _say_stopped() -> None:
-    print_error("stopped", "what was finished is kept; run the same command again to go on")
-    sys.exit(130)

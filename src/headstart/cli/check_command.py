@@ -3,7 +3,7 @@
 import typer
 
 from headstart.cli import options as opt
-from headstart.cli.console import show_progress
+from headstart.cli.console import plain, show_progress
 from headstart.core.records import dumps
 
 _MAX_LINES = 20
@@ -29,8 +29,8 @@ def check(data: opt.Data, sample: opt.SampleText = "", seed: opt.Seed = 0, json:
         typer.echo(dumps(found), nl=False)
         return
     for finding in found.findings:
-        typer.echo(finding)
+        typer.echo(plain(finding))
     for each in found.excluded[:_MAX_LINES]:
-        typer.echo(f"left out: {each.id}: {each.reason}")
+        typer.echo(plain(f"left out: {each.id}: {each.reason}"))
     if len(found.excluded) > _MAX_LINES:
         typer.echo(f"... and {len(found.excluded) - _MAX_LINES} more; --json lists all")

@@ -40,6 +40,7 @@ def compare_pictures(
     """
     from headstart.cli.outcome import finish_run
     from headstart.compare import CompareOptions, compare
+    from headstart.compare.candidates import find_entries
     from headstart.data.prepare import open_splits
 
     choices = CompareOptions(
@@ -52,6 +53,7 @@ def compare_pictures(
         command=opt.command_line(),
     )
     with show_progress() as progress:
+        find_entries(opt.parse_names(models))  # a mistyped name is told before pictures are read
         splits = open_splits(
             data,
             sample=opt.parse_sample(sample),

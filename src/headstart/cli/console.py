@@ -2,6 +2,7 @@
 
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,12 +14,16 @@ if TYPE_CHECKING:
 # A terminal that is no terminal (a log file, a pipe) gets a line now and then instead of a moving bar.
 _SECONDS_BETWEEN_LINES = 10.0
 
+# Control and format characters, halves of characters, ends of lines and paragraphs.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_JOINER = "\u200d"  # a format character that many emoji are made with
+
 
 def print_error(message: str, hint: str = "") -> None:
-    """Print an error and how to mend it, to stderr."""
-    print(f"error: {message}", file=sys.stderr)
+    """Print an error and how to mend it, to stderr, a line each."""
+    print(f"error: {plain(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {plain(hint)}", file=sys.stderr)
 
 
 def stdout_console() -> "Console":
@@ -69,7 +74,7 @@ class ConsoleProgress:
         """Show the next piece of work in place of the one before."""
         self._end_task()
         self._work = _Work(what, total, unit)
-        self._task = self._bars.add_task(_plain(what), total=total, figures="")
+        self._task = self._bars.add_task(plain(what), total=total, figures="")
 
     def advance(self, count: int = 1) -> None:
         """Move the bar."""
@@ -79,7 +84,7 @@ class ConsoleProgress:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(_plain(text))
+        self._console.print(plain(text))
 
     def close(self) -> None:
         """Take the bar away."""
@@ -106,7 +111,7 @@ class PlainProgress:
         self._work = _Work(what, total, unit)
         self._printed = time.monotonic()
         count = f": {total:,} {unit}" if total is not None else ""
-        print(f"{_plain(what)}{count}", file=sys.stderr)
+        print(f"{plain(what)}{count}", file=sys.stderr)
 
     def advance(self, count: int = 1) -> None:
         """Print a line when the last one is old."""
@@ -117,14 +122,14 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        print(_plain(text), file=sys.stderr)
+        print(plain(text), file=sys.stderr)
 
 
 class _Work:
     """One piece of work and how far it is."""
 
     def __init__(self, what: str, total: int | None, unit: str) -> None:
-        self.what = _plain(what)
+        self.what = plain(what)
         self.total = total
         self.unit = unit
         self.done = 0
@@ -146,6 +151,7 @@ class _Work:
         return f"{self.what}{figures}, {self.seconds():.0f} s"
 
 
-def _plain(text: str) -> str:
-    """Return text that cannot move the cursor: a picture's name may hold anything."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+def plain(text: str) -> str:
+    """Return `text` on one line, "?" for what could move the cursor: names of pictures may hold anything."""
+    kept = (char == _JOINER or unicodedata.category(char) not in _UNSEEN for char in text)
+    return "".join(char if keep else "?" for char, keep in zip(text, kept, strict=True))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import options as opt
-from headstart.cli.console import show_progress
+from headstart.cli.console import plain, show_progress
 from headstart.core.errors import InputError
 from headstart.core.files import atomic_path
 from headstart.core.records import dumps, to_json
@@ -41,7 +41,7 @@ def embed_pictures(
     """
     from headstart.data.prepare import open_pictures
     from headstart.embed import PlanOptions, choose_resolution, embed, sample_sides
-    from headstart.models import load
+    from headstart.models import load, resolve
 
     if out is not None and out.suffix not in (".npz", ".csv"):
         raise InputError(f"--out {out}: only .npz and .csv can be written")
@@ -49,6 +49,7 @@ def embed_pictures(
     if len(resolutions) != 1:
         raise InputError(f"--resolution {resolution}: embed takes one resolution")
     with show_progress() as progress:
+        resolve(models)  # a mistyped name is told before pictures are read
         pictures = open_pictures(
             data,
             sample=opt.parse_sample(sample),
@@ -116,6 +117,6 @@ def _print(embeddings: "Embeddings", out: Path | None, *, json: bool) -> None:
     typer.echo(f"{num} pictures x {dim} features with {embeddings.model} ({computed})")
     typer.echo(f"plan: {embeddings.plan}")
     for each in embeddings.excluded:
-        typer.echo(f"left out: {each.id}: {each.reason}")
+        typer.echo(plain(f"left out: {each.id}: {each.reason}"))
     if out is not None:
         typer.echo(f"written to {out}")

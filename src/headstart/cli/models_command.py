@@ -21,7 +21,10 @@ _STATES = {
 
 def models(
     pattern: Annotated[
-        str | None, typer.Argument(help="A pattern ('resnet*', 'timm/*'), or one model's name for its card.")
+        str | None,
+        typer.Argument(
+            metavar="PATTERN", help="A pattern ('resnet*', 'timm/*'), or one model's name for its card."
+        ),
     ] = None,
     provider: Annotated[
         str | None, typer.Option("--provider", help="starter, pretrainedmodels, torchvision or timm.")

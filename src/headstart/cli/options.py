@@ -14,7 +14,8 @@ from headstart.core.errors import InputError
 Data = Annotated[
     str,
     typer.Argument(
-        help="Folder of class folders, zip of one, CSV (path,label[,split]), or a name: digits, cifar10, ..."
+        metavar="DATA",
+        help="Folder of class folders, zip of one, CSV (path,label[,split]), or a name: digits, cifar10, ...",
     ),
 ]
 Models = Annotated[

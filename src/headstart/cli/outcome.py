@@ -35,6 +35,10 @@ def finish_run(comparison: Comparison, *, json: bool) -> None:
 def _print(comparison: Comparison, folder: Path, report: Path) -> None:
     console = stdout_console()
     console.print(ranking_table(comparison))
+    for row in (row for row in comparison.rows if row.error):
+        console.print(f"failed: {row.name}: {row.error}", soft_wrap=True)
+        if row.hint:
+            console.print(f"  hint: {row.hint}", soft_wrap=True)
     if comparison.final is not None:
         accuracy = comparison.final.accuracy
         console.print(f"chosen: {comparison.chosen}")
@@ -52,20 +56,14 @@ def _print(comparison: Comparison, folder: Path, report: Path) -> None:
 
 
 def ranking_table(comparison: Comparison) -> Table:
-    """Return the ranking as a table for the terminal."""
-    small = comparison.protocol.selection == "cross-validation"
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in (
-        "",
-        "model",
-        "px",
-        "accuracy" if not small else "accuracy (CV)",
-        "95 % interval",
-        "behind",
-    ):
-        table.add_column(heading, no_wrap=heading != "model", overflow="fold")
-    for heading in ("log loss", "ms", "params"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    """Return the ranking as a table that fits 80 columns; log loss, size and the rest are in the report."""
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    table.add_column("px", justify="right", no_wrap=True)
+    for heading in ("accuracy (95 % interval)", "behind"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
     for place, row in enumerate(comparison.rows, start=1):
         table.add_row(*_cells(row, place))
     return table
@@ -73,19 +71,8 @@ def ranking_table(comparison: Comparison) -> Table:
 
 def _cells(row: Row, place: int) -> list[str]:
     if row.validation is None or row.cost is None:
-        return ["-", row.name, "", "failed", row.error]
+        return ["-", row.name, "", "failed, see below"]
     accuracy = row.validation.accuracy
-    behind = (
-        "best" if row.behind_best is None else f"{row.behind_best.value:.3f}{' tied' if row.tied else ''}"
-    )
-    return [
-        str(place),
-        row.name,
-        str(row.resolution),
-        f"{accuracy.value:.3f}",
-        f"{accuracy.low:.3f} to {accuracy.high:.3f}",
-        behind,
-        f"{row.validation.log_loss.value:.3f}",
-        f"{row.cost.latency_ms:.0f}",
-        f"{row.cost.num_params / 1e6:.1f} M",
-    ]
+    behind = "best" if row.behind_best is None else f"{row.behind_best.value:.3f}{' tied' if row.tied else ''}"
+    interval = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})"
+    return [str(place), row.name, str(row.resolution), interval, behind, f"{row.cost.latency_ms:.0f}"]

@@ -1,6 +1,7 @@
 """``headstart predict``: pictures in, one row each out."""
 
 import csv as csv_text
+import io
 import json as json_text
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from headstart.cli import options as opt
-from headstart.cli.console import print_error, show_progress
+from headstart.cli.console import plain, print_error, show_progress
 from headstart.core.errors import InputError
 from headstart.core.files import atomic_path
 from headstart.core.spreadsheet import safe_cell
@@ -53,7 +54,7 @@ def predict_pictures(
 
     if csv and json:
         raise InputError("--csv and --json were both given", hint="choose one")
-    paths = [line.rstrip("\n") for line in sys.stdin if line.strip()] if pictures == ["-"] else pictures
+    paths = _paths_from_stdin() if pictures == ["-"] else pictures
     unread = 0
     with show_progress() as progress:
         classifier = load(model, progress=progress)
@@ -67,6 +68,12 @@ def predict_pictures(
     if unread and not keep_going:
         print_error(f"{unread} pictures could not be read", "--keep-going exits with 0 all the same")
         raise typer.Exit(1)
+
+
+def _paths_from_stdin() -> list[str]:
+    if isinstance(sys.stdin, io.TextIOWrapper):  # names of files need not be valid text
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return [line.rstrip("\n") for line in sys.stdin if line.strip()]
 
 
 @contextmanager
@@ -86,7 +93,7 @@ def _best(row: "Prediction", class_names: tuple[str, ...], top: int) -> Best:
 def _text_writer(file: TextIO) -> Writer:
     def write(row: "Prediction", best: Best) -> None:
         said = ", ".join(f"{name} {probability:.3f}" for name, probability in best)
-        print(f"{row.id}\t{said or 'cannot be read: ' + row.error}", file=file)
+        print(f"{plain(row.id)}\t{said or 'cannot be read: ' + plain(row.error)}", file=file)
 
     return write
 

@@ -26,6 +26,7 @@ def probe_pictures(
     """
     from headstart.cli.outcome import finish_run
     from headstart.compare import CompareOptions, fit_one
+    from headstart.compare.candidates import find_entries
     from headstart.data.prepare import open_splits
 
     choices = CompareOptions(
@@ -37,6 +38,7 @@ def probe_pictures(
         command=opt.command_line(),
     )
     with show_progress() as progress:
+        find_entries([models])  # a mistyped name is told before pictures are read
         splits = open_splits(
             data,
             sample=opt.parse_sample(sample),

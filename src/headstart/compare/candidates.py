@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from headstart.catalog import expand
 from headstart.catalog.entry import ModelEntry
+from headstart.catalog.search import Expansion
+from headstart.models import resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +25,26 @@ class Candidate:
     resolution: int | Literal["native", "auto"]
 
 
+def find_entries(models: Sequence[ModelEntry | str]) -> Expansion:
+    """Return the rows that run, each set of tensors once, and a note on each that does not.
+
+    Args:
+        models: rows of the catalogue, names or patterns, in any mixture.
+
+    Raises:
+        UnknownModelError: a name is unknown or a pattern fits nothing.
+        InputError: there are no models.
+    """
+    names = [each.name if isinstance(each, ModelEntry) else each for each in models]
+    rows = {each.name: each for each in models if isinstance(each, ModelEntry)}
+    return expand(names, find=lambda name: rows[name] if name in rows else resolve(name))
+
+
 def list_candidates(
     entries: Sequence[ModelEntry], resolutions: Sequence[int | Literal["native", "auto"]]
 ) -> list[Candidate]:
-    """Return every model at every resolution, model by model."""
+    """Return every model at every resolution, model by model; a resolution that is given twice runs once."""
+    resolutions = tuple(dict.fromkeys(resolutions))
     several = len(resolutions) > 1
     return [
         Candidate(
@@ -41,13 +60,23 @@ def name_reference(candidates: Sequence[Candidate], wanted: str) -> str:
 
     Args:
         candidates: in the order they were given.
-        wanted: a candidate's or model's name; "" takes the best published ImageNet accuracy, the first of
-            equals, and "" again when none is published.
+        wanted: a candidate's name, or a model's with or without provider and tag: of several that it fits,
+            the one it is the fuller name of, then the first. "" takes the best published ImageNet accuracy,
+            the first of equals, and "" again when none is published.
+
+    Returns:
+        The candidate's name; "" where there is none.
     """
     if wanted:
-        bare = [
-            each for each in candidates if wanted in (each.name, each.entry.name, each.entry.architecture)
-        ]
-        return bare[0].name if bare else ""
+        fitting = [each for each in candidates if wanted in _names(each)]
+        return min(fitting, key=lambda each: _names(each).index(wanted)).name if fitting else ""
     published = [each for each in candidates if each.entry.weights.top1 is not None]
     return max(published, key=lambda each: each.entry.weights.top1 or 0.0).name if published else ""
+
+
+def _names(candidate: Candidate) -> list[str]:
+    """Return what a candidate may be called, the fullest name first."""
+    entry = candidate.entry
+    bare = entry.name.partition("/")[2]
+    untagged = f"{entry.provider}/{entry.architecture}"
+    return [candidate.name, entry.name, bare, untagged, entry.architecture]

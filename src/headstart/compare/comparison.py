@@ -2,35 +2,41 @@
 
 import datetime
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from headstart.catalog import expand
 from headstart.catalog.entry import ModelEntry
-from headstart.compare.candidates import Candidate, list_candidates, name_reference
+from headstart.compare.candidates import Candidate, find_entries, list_candidates, name_reference
 from headstart.compare.choice import Choice, choose
-from headstart.compare.evidence import Embedded, Evidence, embed_candidate, gather
+from headstart.compare.evidence import (
+    Embedded,
+    Evidence,
+    embed_candidate,
+    gather,
+    read_evidence,
+    write_evidence,
+)
 from headstart.compare.final import FinalPredictions, look_at_test, nested_estimate, train_final
 from headstart.compare.mistakes import confusion, most_confident_mistakes
-from headstart.compare.provenance import describe_protocol, list_versions
-from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison, Cost, Look, Row
+from headstart.compare.pictures import list_parts, prepare_splits
+from headstart.compare.provenance import (
+    count_duplicates,
+    describe_protocol,
+    fingerprint,
+    list_settings,
+    list_versions,
+)
+from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison, Look, Row
 from headstart.compare.run_folder import COMPARISON_FILE, RunFolder, load_comparison
-from headstart.core.digest import digest_json
 from headstart.core.errors import DataError, HeadstartError, InputError, StorageError
 from headstart.core.machine import describe_machine
 from headstart.core.progress import SILENT, Progress
-from headstart.core.records import from_json, to_json
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.embed import sample_sides
-from headstart.models import Classifier, resolve, save_folder
+from headstart.models import Classifier, save_folder
 
 # What may go wrong with one candidate without spoiling the others; a full disk spoils all.
 # timm and torch raise the built-in ones where a network cannot take an input of some size.
@@ -51,7 +57,8 @@ def compare(
 
     Args:
         models: rows of the catalogue, names or patterns; those with the same tensors run once.
-        pictures: splits, or a data set that is split with the seed of `options`.
+        pictures: splits, or a data set that is split with the seed of `options`. What was not scanned yet
+            is read first: unreadable pictures are left out, and duplicates across the parts.
         out: the run's folder; None is "headstart-runs/NAME". A run that was killed goes on where it stopped.
         options: resolutions, fit, device, precision, reference, seed.
         progress: told about everything that takes time, and about every decision.
@@ -66,18 +73,20 @@ def compare(
         InputError: an option cannot be used, or the folder holds another run.
         StorageError: the folder or the cache cannot be written.
     """
-    entries, notes = _find(models)
-    splits = pictures.split(seed=options.seed) if isinstance(pictures, ImageDataset) else pictures
-    candidates = list_candidates(entries, options.resolutions)
+    if not options.resolutions:
+        raise InputError("no resolution was given", hint="give sides in pixels, 'native' or 'auto'")
+    found = find_entries(models)
+    candidates = list_candidates(found.entries, options.resolutions)
     reference = name_reference(candidates, options.reference)
     if options.reference and not reference:
         raise InputError(
             f"the reference {options.reference!r} is not among the candidates",
             hint=f"candidates: {', '.join(each.name for each in candidates)}",
         )
-    folder = RunFolder(_default_folder(out, splits), _settings(candidates, splits, reference, options))
+    splits = prepare_splits(pictures, seed=options.seed, progress=progress)
+    folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
     with folder.hold():
-        return _Race(candidates, splits, reference, options, folder, progress).run(runner, notes)
+        return _Race(candidates, splits, reference, options, folder, progress).run(runner, found.notes)
 
 
 class _Race:
@@ -94,11 +103,12 @@ class _Race:
     ) -> None:
         self._candidates = candidates
         self._splits = splits
+        self._selection = replace(splits, test=None)  # all that the choice may rest on
         self._reference = reference
         self._options = options
         self._folder = folder
         self._progress = progress
-        self._sides = sample_sides(concatenate(_parts(splits)))
+        self._sides = sample_sides(concatenate(list_parts(splits)))
         self._decisions: list[str] = []
         self._started = datetime.datetime.now(datetime.UTC)
         self._clock = time.perf_counter()
@@ -117,7 +127,7 @@ class _Race:
         failed = [each for each in outcomes if isinstance(each, Row)]
         if not evidence:
             return self._folder.save(self._record(failed))
-        labels = (self._splits.val or self._splits.train).labels
+        labels = (self._selection.val or self._selection.train).labels
         choice = choose(evidence, labels, seed=self._options.seed)
         self._decide(f"chosen: {choice.reason}")
         return self._finish(evidence, choice, failed, before.looks if before else ())
@@ -135,18 +145,18 @@ class _Race:
         kept = self._folder.load_piece(candidate.name)
         if kept is not None:
             self._decide(f"{candidate.name}: evidence kept from an earlier start")
-            return _read_evidence(candidate, *kept)
+            return read_evidence(candidate, *kept)
         try:
             embedded = self._embed(candidate)
             evidence = gather(
-                candidate, embedded, self._splits, seed=self._options.seed, progress=self._progress
+                candidate, embedded, self._selection, seed=self._options.seed, progress=self._progress
             )
         except _RUN_ERRORS:
             raise
         except _CANDIDATE_ERRORS as error:
             return self._failed(candidate, error)
         self._decide(f"{candidate.name}: {evidence.resolution} px, {evidence.plan}")
-        self._folder.save_piece(candidate.name, *_write_evidence(evidence))
+        self._folder.save_piece(candidate.name, *write_evidence(evidence))
         return evidence
 
     def _embed(self, candidate: Candidate) -> Embedded:
@@ -216,23 +226,23 @@ class _Race:
     def _train(self, evidence: Evidence) -> tuple[Classifier, Embedded]:
         embedded = self._embed(evidence.candidate)
         self._progress.start(f"training {evidence.candidate.name} on all pictures that are not locked away")
-        classifier = train_final(embedded, self._splits, evidence.probabilities, seed=self._options.seed)
+        classifier = train_final(embedded, self._selection, evidence.probabilities, seed=self._options.seed)
         return classifier, embedded
 
     def _digests(self, evidence: Sequence[Evidence]) -> dict[str, str]:
         return {
             "settings": self._folder.digest,
-            "pictures": _fingerprint(self._splits),
+            "pictures": fingerprint(self._splits),
             **{each.candidate.name: each.backbone for each in evidence},
         }
 
     def _record(self, rows: Sequence[Row]) -> Comparison:
         """Return the record of a comparison without a winner."""
-        everything = concatenate(_parts(self._splits))
+        everything = concatenate(list_parts(self._splits))
         return Comparison(
             dataset_name=everything.name,
             dataset_location=Path(everything.location).name or everything.name,
-            fingerprint=_fingerprint(self._splits),
+            fingerprint=fingerprint(self._splits),
             class_names=everything.class_names,
             class_counts=tuple(int(count) for count in everything.class_counts()),
             rows=tuple(rows),
@@ -244,7 +254,7 @@ class _Race:
             confusion=(),
             mistakes=(),
             excluded=self._splits.excluded,
-            num_duplicates=_count_duplicates(everything),
+            num_duplicates=count_duplicates(everything),
             protocol=describe_protocol(self._splits),
             preprocessing=None,
             temperature=1.0,
@@ -252,72 +262,15 @@ class _Race:
             command=self._options.command,
             versions=list_versions(),
             machine=describe_machine(),
-            digests={"settings": self._folder.digest, "pictures": _fingerprint(self._splits)},
+            digests={"settings": self._folder.digest, "pictures": fingerprint(self._splits)},
             seconds=time.perf_counter() - self._clock,
             started=self._started.isoformat(timespec="seconds"),
         )
 
 
-def _find(models: Sequence[ModelEntry | str]) -> tuple[tuple[ModelEntry, ...], tuple[str, ...]]:
-    """Return the rows that run, and what to say about those that do not."""
-    names = [each.name if isinstance(each, ModelEntry) else each for each in models]
-    rows = {each.name: each for each in models if isinstance(each, ModelEntry)}
-    expansion = expand(names, find=lambda name: rows[name] if name in rows else resolve(name))
-    return expansion.entries, expansion.notes
-
-
-def _parts(splits: Splits) -> list[ImageDataset]:
-    return [part for part in (splits.train, splits.val, splits.test) if part is not None]
-
-
-def _default_folder(out: Path | str | None, splits: Splits) -> Path:
-    return Path(out) if out is not None else default_folder(splits.train.name)
-
-
-def default_folder(name: str) -> Path:
-    """Return the folder that a run on a data set of this name goes to when nobody says."""
-    return Path("headstart-runs") / name
-
-
-def _settings(
-    candidates: Sequence[Candidate], splits: Splits, reference: str, options: CompareOptions
-) -> dict[str, Any]:
-    """Return everything that decides the result; where the run lies and how it was called do not."""
-    return {
-        "pictures": _fingerprint(splits),
-        "candidates": [each.name for each in candidates],
-        "weights": [each.entry.weights.sha256 for each in candidates],
-        "reference": reference,
-        "options": to_json(replace(options, command="", reference="")),
-    }
-
-
-def _fingerprint(splits: Splits) -> str:
-    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
-    return digest_json({name: part and part.fingerprint for name, part in parts.items()})
-
-
-def _count_duplicates(dataset: ImageDataset) -> int:
-    counts = Counter(dataset.digests or ())
-    return sum(count for count in counts.values() if count > 1)
-
-
-def _write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
-    record = {
-        "resolution": evidence.resolution,
-        "regularization": evidence.regularization,
-        "plan": evidence.plan,
-        "cost": to_json(evidence.cost),
-        "feature_dim": evidence.feature_dim,
-        "backbone": evidence.backbone,
-    }
-    return record, {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
-
-
-def _read_evidence(
-    candidate: Candidate, record: dict[str, Any], arrays: dict[str, npt.NDArray[np.float32]]
-) -> Evidence:
-    return Evidence(**{**record, "cost": from_json(Cost, record["cost"]), "candidate": candidate, **arrays})
+def default_folder(out: Path | str | None, splits: Splits) -> Path:
+    """Return the folder of a run: the one that was named, else one that bears the data set's name."""
+    return Path(out) if out is not None else Path("headstart-runs") / splits.train.name
 
 
 def _summary(comparison: Comparison) -> str:

@@ -7,6 +7,7 @@ a probe that never saw it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,10 @@ from headstart.compare.candidates import Candidate
 from headstart.compare.records import CompareOptions, Cost
 from headstart.core.errors import DataError
 from headstart.core.progress import Progress
+from headstart.core.records import from_json, to_json
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
+from headstart.data.partition import content_groups
 from headstart.embed import Embeddings, Engine, PlanOptions, choose_resolution, embed
 from headstart.evaluate import measure_latency
 from headstart.models import Classifier, load
@@ -105,7 +108,7 @@ def gather(
     progress.start(f"training heads on {candidate.name}")
     train = splits.train
     if splits.val is None:
-        folds = draw_folds(train.labels, seed=seed)
+        folds = draw_folds(train, seed=seed)
         probabilities, losses, strengths = _cross_validate(embedded.rows(train), train, folds, seed)
     else:
         probe = fit_probe(embedded.rows(train), train, seed=seed)
@@ -140,20 +143,42 @@ def fit_probe(features: npt.NDArray[np.float32], dataset: ImageDataset, *, seed:
     return LinearProbe(seed=seed).fit(features, dataset.labels)
 
 
-def draw_folds(labels: npt.NDArray[np.int64], *, seed: int) -> npt.NDArray[np.int64]:
+def count_folds(dataset: ImageDataset) -> int:
+    """Return how many folds a part is cut into: 5, or less where a class has fewer different pictures."""
+    _, labels = _contents(dataset)
+    return min(NUM_FOLDS, int(np.bincount(labels, minlength=dataset.num_classes).min()))
+
+
+def draw_folds(dataset: ImageDataset, *, seed: int) -> npt.NDArray[np.int64]:
     """Return int64 of shape (R, N): the fold that each picture is predicted in, in each of R drawings.
 
-    Stratified; a class with fewer pictures than folds makes for fewer folds.
+    Stratified; pictures of the same content are in the same fold.
+
+    Raises:
+        DataError: a class has fewer than two different pictures.
     """
     from sklearn.model_selection import StratifiedKFold
 
-    num_folds = min(NUM_FOLDS, int(np.bincount(labels).min()))
+    num_folds = count_folds(dataset)
+    if num_folds < 2:
+        raise DataError(
+            "cross-validation needs two different pictures of every class, none of which lies in another "
+            "class as well",
+            hint="headstart check DATA lists pictures that occur more than once",
+        )
+    content, labels = _contents(dataset)
     folds = np.empty((NUM_REPEATS, len(labels)), np.int64)
     for repeat in range(NUM_REPEATS):
         cut = StratifiedKFold(num_folds, shuffle=True, random_state=seed + repeat)
         for fold, (_, held_out) in enumerate(cut.split(labels, labels)):
             folds[repeat, held_out] = fold
-    return folds
+    return folds[:, content]
+
+
+def _contents(dataset: ImageDataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the number of each picture's content, of shape (N,), and the label of each content's first."""
+    _, first, content = np.unique(content_groups(dataset), return_index=True, return_inverse=True)
+    return content, dataset.labels[first]
 
 
 def _cross_validate(
@@ -183,3 +208,23 @@ def _cost(embedded: Embedded) -> Cost:
         pictures_per_second=rate,
         num_params=classifier.num_params,
     )
+
+
+def write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:
+    """Return evidence as a JSON value and arrays by name, without the candidate."""
+    record = {
+        "resolution": evidence.resolution,
+        "regularization": evidence.regularization,
+        "plan": evidence.plan,
+        "cost": to_json(evidence.cost),
+        "feature_dim": evidence.feature_dim,
+        "backbone": evidence.backbone,
+    }
+    return record, {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
+
+
+def read_evidence(
+    candidate: Candidate, record: dict[str, Any], arrays: dict[str, npt.NDArray[np.float32]]
+) -> Evidence:
+    """Return the evidence of `candidate` that `write_evidence` took apart."""
+    return Evidence(**{**record, "cost": from_json(Cost, record["cost"]), "candidate": candidate, **arrays})

@@ -43,7 +43,7 @@ def train_final(
 
     Args:
         embedded: the candidate's network and features.
-        splits: the parts; the head is fitted on train and val together.
+        splits: the head is fitted on train and val together; a test part is not looked at.
         validation: float32 of shape (R, N, K), its validation probabilities, which decide the temperature.
         seed: of the probe.
     """
@@ -85,7 +85,7 @@ def nested_estimate(evidence: Sequence[Evidence], train: ImageDataset, *, seed: 
     training part, and scored on the fold; so no picture helps to choose the model that it is scored with.
     Source: Cawley & Talbot 2010, https://jmlr.org/papers/v11/cawley10a.html
     """
-    folds = draw_folds(train.labels, seed=seed)
+    folds = draw_folds(train, seed=seed)
     losses = np.stack([each.inner_losses for each in evidence])  # (M, R, F)
     winners = losses.argmin(0)  # (R, F)
     chosen = np.take_along_axis(winners, folds, axis=1)  # (R, N)

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from headstart import metrics
 from headstart.compare.final import FinalPredictions
@@ -57,11 +58,11 @@ def _save_thumbnail(final: FinalPredictions, index: int, run: Path) -> str:
         return ""
     scale = _THUMBNAIL_SIDE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    filter_ = (
-        0 if scale > 2 else 3
-    )  # Pillow's nearest keeps the pixels of tiny pictures visible; else bicubic
+    # The pixels of tiny pictures stay visible.
+    small = image.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC)
+    small.info.clear()  # Pillow would carry a JPEG's comment over
     data = io.BytesIO()
-    image.resize(size, filter_).save(data, "JPEG", quality=85)
+    small.save(data, "JPEG", quality=85)
     name = f"{THUMBNAILS}/{digest_bytes(picture_id.encode('utf-8', 'surrogateescape'))[:16]}.jpg"
     write_bytes(run / name, data.getvalue())
     return name

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from headstart.catalog.entry import ModelEntry
+from headstart.compare.candidates import find_entries
 from headstart.compare.comparison import compare
 from headstart.compare.records import CompareOptions, Comparison
-from headstart.core.errors import InputError
+from headstart.core.errors import InputError, ModelError
 from headstart.core.progress import SILENT, Progress
 from headstart.data import ImageDataset, Splits
 
@@ -28,12 +29,23 @@ def fit_one(
         progress: told about everything that takes time.
 
     Raises:
-        InputError: more than one resolution.
-        HeadstartError: all that `compare` raises, and what makes its only candidate fail.
+        InputError: more than one model or resolution.
+        ModelError: it could not be trained; the message says why.
+        HeadstartError: all that `compare` raises.
     """
     if len(options.resolutions) != 1:
         raise InputError(
             f"a probe is trained at one resolution, {len(options.resolutions)} were given",
             hint="headstart compare tries several",
         )
-    return compare([model], pictures, out=out, options=options, progress=progress)
+    entries = find_entries([model]).entries
+    if len(entries) != 1:
+        raise InputError(
+            f"{model!r} stands for {len(entries)} models; a probe is trained on one",
+            hint="headstart compare tries several",
+        )
+    comparison = compare(entries, pictures, out=out, options=options, progress=progress)
+    if not comparison.chosen:
+        failed = comparison.rows[0]
+        raise ModelError(f"no candidate could be trained; {failed.name}: {failed.error}", hint=failed.hint)
+    return comparison

@@ -1,11 +1,21 @@
 """What a comparison rests on, written down so that it can be done again."""
 
 import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
-from headstart.compare.evidence import NUM_FOLDS, NUM_REPEATS
-from headstart.compare.records import Protocol
-from headstart.data import Splits
+from headstart.catalog.entry import ModelEntry
+from headstart.compare.candidates import Candidate
+from headstart.compare.evidence import NUM_REPEATS, count_folds
+from headstart.compare.records import CompareOptions, Protocol
+from headstart.core.digest import digest_file, digest_json
+from headstart.core.files import storage_errors
+from headstart.core.records import to_json
+from headstart.data import ImageDataset, Splits
 
 _PACKAGES = ("headstart", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
 
@@ -30,8 +40,44 @@ def describe_protocol(splits: Splits) -> Protocol:
         num_train=len(splits.train),
         num_validation=len(splits.val or splits.train),
         num_test=0 if splits.test is None else len(splits.test),
-        num_folds=0 if held_out else min(NUM_FOLDS, int(splits.train.class_counts().min())),
+        num_folds=0 if held_out else count_folds(splits.train),
         num_repeats=0 if held_out else NUM_REPEATS,
         given_splits=splits.given_test,
         seed=splits.seed,
     )
+
+
+def list_settings(
+    candidates: Sequence[Candidate], splits: Splits, reference: str, options: CompareOptions
+) -> dict[str, Any]:
+    """Return everything that decides the result; where the run lies and how it was called do not."""
+    return {
+        "pictures": fingerprint(splits),
+        "candidates": [each.name for each in candidates],
+        "weights": [_weights_digest(each.entry) for each in candidates],
+        **to_json(replace(options, command="", reference=reference)),
+    }
+
+
+def fingerprint(splits: Splits) -> str:
+    """Return the sha256 of all that decides a result about the pictures: which are in which part."""
+    parts = {"train": splits.train, "val": splits.val, "test": splits.test}
+    return digest_json({name: part and part.fingerprint for name, part in parts.items()})
+
+
+def count_duplicates(dataset: ImageDataset) -> int:
+    """Return how many pictures have a content that occurs more than once."""
+    counts = Counter(dataset.digests or ())
+    return sum(count for count in counts.values() if count > 1)
+
+
+def _weights_digest(entry: ModelEntry) -> str:
+    """Return the digest that names a row's weights, "" where its address does.
+
+    A file of the user's own may hold other weights the next time; then that is another run.
+    """
+    files = [Path(source.location) for source in entry.weights.sources if source.kind == "file"]
+    if entry.weights.sha256 or not files or not files[0].is_file():
+        return entry.weights.sha256
+    with storage_errors(files[0], "read"):
+        return digest_file(files[0])

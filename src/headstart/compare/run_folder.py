@@ -25,13 +25,16 @@ import numpy.typing as npt
 from headstart.compare.records import Comparison
 from headstart.core.digest import digest_json
 from headstart.core.errors import InputError, RunMismatchError, StorageError
-from headstart.core.files import atomic_path, storage_errors, write_text
+from headstart.core.files import storage_errors, write_bytes, write_text
 from headstart.core.formats import RUN_FORMAT, check_format
 from headstart.core.records import dumps, from_json, read_json, to_json
 
 COMPARISON_FILE = "comparison.json"
 SETTINGS_FILE = "settings.json"
 THUMBNAILS = "thumbnails"
+
+# What a run that was killed right after its start leaves: the lock and the settings' temporary file.
+_FIRST_FILES = (".lock", f".{SETTINGS_FILE}.")
 
 
 class RunFolder:
@@ -64,6 +67,7 @@ class RunFolder:
                     f"another process is working in {self.path}", hint="wait for it, or choose another --out"
                 ) from error
         try:
+            self._check()  # again: another process may have begun and ended a run since
             if not (self.path / SETTINGS_FILE).is_file():
                 write_text(self.path / SETTINGS_FILE, dumps(self._record()))
             yield
@@ -80,12 +84,12 @@ class RunFolder:
         self, name: str, record: dict[str, Any], arrays: dict[str, npt.NDArray[np.float32]]
     ) -> None:
         """Keep one candidate's evidence; the record is written last, so it is there only when all is."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         base = self._piece(name)
         contiguous = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
-        with atomic_path(base.with_suffix(".safetensors")) as temporary:
-            save_file(contiguous, temporary)
+        # safetensors' own writing hides that a disk is full.
+        write_bytes(base.with_suffix(".safetensors"), save(contiguous))
         write_text(base.with_suffix(".json"), dumps(record))
 
     def load_piece(self, name: str) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]] | None:
@@ -114,18 +118,23 @@ class RunFolder:
         settings = self.path / SETTINGS_FILE
         if settings.is_file():
             found = read_json(settings)
+            if not isinstance(found, dict) or "settings" not in found:
+                raise self._foreign()
             check_format(found.get("format"), RUN_FORMAT, str(self.path))
             if found.get("digest") != self.digest:
-                differing = ", ".join(sorted(_differences(found.get("settings", {}), self._settings)))
+                differing = ", ".join(sorted(_differences(found["settings"], self._settings)))
                 raise RunMismatchError(
                     f"{self.path} holds a run with other settings (different: {differing})",
                     hint="choose another folder with --out, or delete this one",
                 )
-        elif any(entry.name != ".lock" for entry in self.path.iterdir()):
-            raise RunMismatchError(
-                f"{self.path} is not empty and is not a run of headstart",
-                hint="choose a new or empty folder with --out",
-            )
+        elif any(not entry.name.startswith(_FIRST_FILES) for entry in self.path.iterdir()):
+            raise self._foreign()
+
+    def _foreign(self) -> RunMismatchError:
+        return RunMismatchError(
+            f"{self.path} is not empty and is not a run of headstart",
+            hint="choose a new or empty folder with --out",
+        )
 
     def _piece(self, name: str) -> Path:
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-80:]

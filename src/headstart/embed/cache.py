@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from headstart.core.digest import digest_json
 from headstart.core.errors import StorageError
-from headstart.core.files import atomic_path, storage_errors, write_text
+from headstart.core.files import storage_errors, write_bytes, write_text
 from headstart.core.paths import embeddings_dir
 from headstart.core.records import dumps, read_json
 
@@ -101,8 +101,7 @@ class EmbeddingCache:
             "features": np.stack([row for _, row in self._pending]),
         }
         path = self.folder / f"rows-{secrets.token_hex(8)}.safetensors"
-        with atomic_path(path) as temporary:
-            save_file(rows, temporary)
+        write_bytes(path, save(rows))  # safetensors' own writing hides that a disk is full
         self._pending = []
 
     def load_check(self, sample: str) -> float | None:

@@ -17,7 +17,7 @@ from torch import nn
 from headstart.catalog.entry import ModelEntry, Preprocessing, WeightsSource
 from headstart.core.digest import digest_file
 from headstart.core.errors import CorruptWeightsError, ModelError, StorageError
-from headstart.core.files import atomic_path, write_text
+from headstart.core.files import write_bytes, write_text
 from headstart.core.formats import MODEL_FOLDER_FORMAT, check_format
 from headstart.core.records import dumps, from_json, read_json, to_json
 from headstart.models.card import write_card
@@ -50,11 +50,11 @@ def save_folder(classifier: Classifier, path: Path, *, summary: str = "") -> Non
     """
     if classifier.head is None:
         raise ModelError(f"{classifier.name} has no classifier of its own; there is nothing to save")
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {name: tensor.contiguous() for name, tensor in _own_tensors(classifier).items()}
-    with atomic_path(path / TENSORS_FILE) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+    # safetensors' own writing hides that a disk is full.
+    write_bytes(path / TENSORS_FILE, save(tensors, metadata={"format": "pt"}))
     record = {
         "format": MODEL_FOLDER_FORMAT,
         "entry": to_json(classifier.entry),

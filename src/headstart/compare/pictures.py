@@ -1,0 +1,72 @@
+"""The pictures of a comparison: every one read once before anything rests on it, in parts that share none."""
+
+from dataclasses import replace
+
+from headstart.core.progress import Progress
+from headstart.data import ImageDataset, Split, Splits
+from headstart.data.dataset import concatenate
+from headstart.data.scan import scan
+
+
+def list_parts(splits: Splits) -> list[ImageDataset]:
+    """Return the parts that there are: train, val, test."""
+    return [part for part in (splits.train, splits.val, splits.test) if part is not None]
+
+
+def prepare_splits(pictures: Splits | ImageDataset, *, seed: int, progress: Progress) -> Splits:
+    """Return splits whose pictures can all be read and of which no two parts share a content.
+
+    What was scanned before is not read again. The parts of splits that were drawn without a scan are kept,
+    less the pictures that cannot be read and those of train or val that lie in test (or val) too.
+
+    Args:
+        pictures: splits, or a data set that is split here.
+        seed: of the draw.
+        progress: told about the reading.
+
+    Raises:
+        DataError: too many pictures cannot be read, or too few are left to train on.
+    """
+    if isinstance(pictures, ImageDataset):
+        if pictures.digests is None:
+            pictures = scan(pictures, progress=progress).dataset
+        return pictures.split(seed=seed)
+    if all(part.digests is not None for part in list_parts(pictures)):
+        return pictures
+    read = scan(_joined(pictures), progress=progress).dataset
+    again = read.split(test=0, val=0, seed=pictures.seed)
+    excluded = tuple(dict.fromkeys((*pictures.excluded, *again.excluded)))
+    own = _given_splits(pictures)
+    return replace(
+        again,
+        train=_with_given(again.train, own),
+        val=again.val and _with_given(again.val, own),
+        test=again.test and _with_given(again.test, own),
+        given_test=pictures.given_test,
+        excluded=excluded,
+    )
+
+
+def _given_splits(splits: Splits) -> dict[str, Split]:
+    """Return the split that the data set itself brought for each picture, nothing where it brought none."""
+    return {
+        each: split
+        for part in list_parts(splits)
+        for each, split in zip(part.ids, part.given_splits or (), strict=part.given_splits is not None)
+    }
+
+
+def _with_given(part: ImageDataset, own: dict[str, Split]) -> ImageDataset:
+    """Give a part its data set's own splits again: the fingerprint is then that of pictures read before."""
+    return replace(part, given_splits=tuple(own[each] for each in part.ids) if own else None)
+
+
+def _joined(splits: Splits) -> ImageDataset:
+    """Return all parts as one data set whose given splits are these parts."""
+    named: list[tuple[Split, ImageDataset | None]] = [
+        ("train", splits.train),
+        ("val", splits.val),
+        ("test", splits.test),
+    ]
+    given = tuple(name for name, part in named if part is not None for _ in range(len(part)))
+    return replace(concatenate(list_parts(splits)), given_splits=given)

@@ -1,0 +1,108 @@
+"""Ctrl-C at any moment: exit code 130, a sentence instead of a traceback, and the next run goes on."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headstart.cli import start
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are Unix's")
+NUM_PICTURES = 900
+
+
+def test_ctrl_c_in_a_command(headstart: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    import headstart.cli.cache_command as module
+
+    def press() -> Path:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+        raise AssertionError("not interrupted")
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(module, "embeddings_dir", press)
+    said = headstart("cache")
+    assert said.code == 130
+    assert said.err.splitlines()[-2:] == [
+        "error: stopped",
+        "hint: what was finished is kept; run the same command again to go on",
+    ]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_ctrl_c_that_an_import_turned_into_an_error(
+    headstart: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed") from None
+
+    monkeypatch.setattr(start, "_run_app", fail)
+    said = headstart("cache")
+    assert said.code == 130
+    assert said.error_lines() == ["error: stopped"]
+
+
+def test_somebody_elses_handler_is_left_alone(headstart: Callable) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert headstart("cache").code == 0
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_many_moments_of_an_embedding(
+    tmp_path: Path, draw_folder: Callable, tiny_models: tuple[str, str], own_home: Path
+) -> None:
+    """Moments are spread over imports, reading and embedding; what was embedded is not lost."""
+    pictures = draw_folder(tmp_path / "pictures", per_class=NUM_PICTURES // 3)
+    words = ["embed", pictures, "--models", tiny_models[0], "--precision", "fp32", "--resolution", "224"]
+    command = [sys.executable, "-m", "headstart", *map(str, words), "--json"]
+    chance = random.Random(5)
+
+    def interrupt(when: Callable[[subprocess.Popen], None]) -> bool:
+        """Press Ctrl-C; say whether it came before the end."""
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        when(running)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=120)
+        assert "Traceback" not in err, err
+        assert "Exception ignored" not in err, err
+        if running.returncode == 0:
+            json.loads(out)
+            return False
+        assert running.returncode == 130, (running.returncode, err)
+        assert err.splitlines()[-2] == "error: stopped"
+        assert "run the same command again" in err.splitlines()[-1]
+        return True
+
+    def while_embedding(running: subprocess.Popen) -> None:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if line.startswith("embedding with"):
+                break
+        time.sleep(chance.uniform(1, 4))
+
+    # The interpreter's own start, some 50 ms, is not ours to guard.
+    for moment in range(8):
+        assert interrupt(
+            lambda running, moment=moment: time.sleep(0.3 + 0.25 * moment + chance.uniform(0, 0.2))
+        )
+    stopped = sum(interrupt(while_embedding) for _ in range(3))
+    assert stopped == 3
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    record = json.loads(ended.stdout)
+    assert record["num_pictures"] == NUM_PICTURES
+    assert 0 < record["num_computed"] < NUM_PICTURES
