@@ -41,18 +41,20 @@ def _print(comparison: Comparison, folder: Path, report: Path) -> None:
             console.print(f"  hint: {row.hint}", soft_wrap=True)
     if comparison.final is not None:
         accuracy = comparison.final.accuracy
-        console.print(f"chosen: {comparison.chosen}")
-        console.print(f"why: {comparison.reason}")
+        console.print(f"chosen: {comparison.chosen}", soft_wrap=True)
+        console.print(f"why: {comparison.reason}", soft_wrap=True)
         console.print(
             f"how good: right on {accuracy.value:.1%} of {accuracy.n} pictures "
             f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}; {comparison.protocol.estimate})"
         )
-        console.print(f"model: {folder / MODEL_FOLDER}")
-    console.print(f"report: {report}")
+        console.print(f"model: {folder / MODEL_FOLDER}", soft_wrap=True)
+    console.print(f"report: {report}", soft_wrap=True)
     if comparison.excluded:
         console.print(f"left out: {len(comparison.excluded)} pictures, named in the report")
     if comparison.chosen:
-        console.print(f"next: headstart predict {shlex.quote(str(folder / MODEL_FOLDER))} YOUR-PICTURES")
+        console.print(
+            f"next: headstart predict {shlex.quote(str(folder / MODEL_FOLDER))} YOUR-PICTURES", soft_wrap=True
+        )
 
 
 def ranking_table(comparison: Comparison) -> Table:
@@ -73,6 +75,7 @@ def _cells(row: Row, place: int) -> list[str]:
     if row.validation is None or row.cost is None:
         return ["-", row.name, "", "failed, see below"]
     accuracy = row.validation.accuracy
-    behind = "best" if row.behind_best is None else f"{row.behind_best.value:.3f}{' tied' if row.tied else ''}"
+    tied = " tied" if row.tied else ""
+    behind = "best" if row.behind_best is None else f"{row.behind_best.value:.3f}{tied}"
     interval = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})"
     return [str(place), row.name, str(row.resolution), interval, behind, f"{row.cost.latency_ms:.0f}"]
