@@ -313,7 +313,8 @@ def test_cells_that_a_spreadsheet_would_run_are_disarmed(
     folder = draw_folder(tmp_path / f"{first}data", per_class=2, kinds=("cross", "disc"))
     for kind, name in zip(("cross", "disc"), kinds, strict=True):
         (folder / kind).rename(folder / name)
-    said = headstart("embed", f"./{folder.name}", "--models", tiny_models[0], "--out", "vectors.csv")
+    model = ["--models", tiny_models[0], "--resolution", "32"]
+    said = headstart("embed", f"./{folder.name}", *model, "--out", "vectors.csv")
     assert said.code == 0, said.err
     rows = list(csv.reader(Path("vectors.csv").read_text(encoding="utf-8").splitlines()))
     assert {row[1] for row in rows[1:]} == {f"'{kind}" for kind in kinds}
@@ -333,7 +334,7 @@ def test_output_that_cannot_be_written(
     headstart: Callable, pictures: Path, tiny_models: tuple[str, str], saved_model: Path
 ) -> None:
     Path("file").write_text("kept")
-    model = ["--models", tiny_models[0]]
+    model = ["--models", tiny_models[0], "--resolution", "32"]
     for words in (
         ["compare", pictures, *model, "--out", "file/run"],
         ["compare", pictures, *model, "--out", "file"],
@@ -350,7 +351,7 @@ def test_an_out_that_names_a_folder_where_a_file_is_meant(
     headstart: Callable, pictures: Path, tiny_models: tuple[str, str], saved_model: Path
 ) -> None:
     Path("taken.npz").mkdir()
-    words = ["embed", pictures, "--models", tiny_models[0], "--out", "taken.npz"]
+    words = ["embed", pictures, "--models", tiny_models[0], "--resolution", "32", "--out", "taken.npz"]
     assert_clear_error(headstart(*words), names="cannot write taken.npz")
     assert_clear_error(headstart("predict", saved_model, pictures, "--out", "taken.npz"), names="taken.npz")
     assert list(Path("taken.npz").iterdir()) == []

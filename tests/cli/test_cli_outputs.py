@@ -15,10 +15,12 @@ SMALL = ("--resolution", "32", "--precision", "fp32")
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory, shapes: Path, tiny_models: tuple[str, str]) -> Path:
+def run_folder(
+    tmp_path_factory: pytest.TempPathFactory, few_shapes: Path, tiny_models: tuple[str, str]
+) -> Path:
     """A finished comparison of two tiny models, made by the command itself."""
-    folder = tmp_path_factory.mktemp("runs") / "shapes"
-    words = ["compare", shapes, "--models", ",".join(tiny_models), *SMALL, "--out", folder]
+    folder = tmp_path_factory.mktemp("runs") / "few"
+    words = ["compare", few_shapes, "--models", ",".join(tiny_models), *SMALL, "--out", folder]
     ended = subprocess.run(
         [sys.executable, "-m", "headstart", *map(str, words)],
         capture_output=True,
@@ -129,9 +131,9 @@ def test_compare_says_ranking_choice_and_what_is_next(run_folder: Path, tiny_mod
 
 
 def test_compare_again_is_the_same_comparison(
-    headstart: Callable, run_folder: Path, shapes: Path, tiny_models: tuple[str, str]
+    headstart: Callable, run_folder: Path, few_shapes: Path, tiny_models: tuple[str, str]
 ) -> None:
-    words = ["compare", shapes, "--models", ",".join(tiny_models), *SMALL, "--out", run_folder, "--json"]
+    words = ["compare", few_shapes, "--models", ",".join(tiny_models), *SMALL, "--out", run_folder, "--json"]
     said = headstart(*words)
     assert said.code == 0
     assert json.loads(said.out)["chosen"] in tiny_models
@@ -156,15 +158,15 @@ def test_report_goes_where_it_is_asked_to(headstart: Callable, run_folder: Path)
     assert headstart("report", run_folder).out == f"{run_folder / 'report.html'}\n"
 
 
-def test_evaluate_the_saved_model(headstart: Callable, run_folder: Path, shapes: Path) -> None:
-    said = headstart("evaluate", run_folder / "model", shapes, "--precision", "fp32", "--json")
+def test_evaluate_the_saved_model(headstart: Callable, run_folder: Path, few_shapes: Path) -> None:
+    said = headstart("evaluate", run_folder / "model", few_shapes, "--precision", "fp32", "--json")
     assert said.code == 0, said.err
     record = json.loads(said.out)
-    assert record["n"] == 540
+    assert record["n"] == 45
     assert record["accuracy"]["low"] <= record["accuracy"]["value"] <= record["accuracy"]["high"]
-    text = headstart("evaluate", run_folder / "model", shapes, "--precision", "fp32").out
+    text = headstart("evaluate", run_folder / "model", few_shapes, "--precision", "fp32").out
     assert f"accuracy           {record['accuracy']['value']:.4f}" in text
-    assert "on 540 pictures" in text
+    assert "on 45 pictures" in text
 
 
 # ---- check ------------------------------------------------------------------------------------------------
@@ -305,6 +307,16 @@ def test_doctor_offline_asks_no_host(headstart: Callable, monkeypatch: pytest.Mo
         assert name in found
     text = headstart("doctor").out
     assert all(name in text for name in found)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_predict_to_a_full_disk(run_folder: Path, few_shapes: Path) -> None:
+    words = [sys.executable, "-m", "headstart", "predict", str(run_folder / "model"), str(few_shapes)]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert "error: cannot write: No space left on device" in ended.stderr.splitlines()
+    assert "Exception ignored" not in ended.stderr
 
 
 # ---- odd surroundings -------------------------------------------------------------------------------------

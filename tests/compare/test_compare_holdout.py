@@ -148,7 +148,7 @@ def test_the_saved_model_predicts_as_it_was_scored(
     truth = [holdout.test.class_names[label] for label in holdout.test.labels]
     right = [row.label == name for row, name in zip(rows, truth, strict=True)]
     assert np.mean(right) == finished.final.accuracy.value
-    said = {str(Path(row.id).relative_to(shapes)): row for row in rows}
+    said = {str(Path(row.path).relative_to(shapes)): row for row in rows}
     for each in finished.mistakes:
         assert said[each.id].label == each.predicted_class
         assert said[each.id].probability == pytest.approx(each.probability, abs=1e-5)

@@ -210,7 +210,9 @@ def test_other_weights_in_the_same_file_are_another_run(
     assert second.digests[name] != first.digests[name]
 
 
+@pytest.mark.parametrize("place", ["candidates", "embeddings"])
 def test_a_full_disk_stops_the_run_and_keeps_what_was_done(
+    place: str,
     run: Run,
     tiny_models: tuple[str, str],
     finished: Comparison,
@@ -220,7 +222,7 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_done(
     write = Path.write_bytes
 
     def full(path: Path, data: bytes) -> int:
-        if path.parent.name == "candidates" and list(path.parent.glob("*.json")):
+        if place in path.parts and list((tmp_path / "run" / "candidates").glob("*.json")):
             write(path, data[:10])
             raise OSError(28, "No space left on device")
         return write(path, data)

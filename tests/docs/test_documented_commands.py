@@ -98,7 +98,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..
     command = root / "bin" / "headstart"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m headstart "$@"\n')
     command.chmod(0o755)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # networks this small only wait for each other's threads on a busy machine
     yield root
+    torch.set_num_threads(num_threads)
     shutil.rmtree(root)
 
 
@@ -115,7 +118,9 @@ def run_here(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 
 def run_in_shell(line: str, root: Path) -> int:
     path = f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(["sh", "-c", line], env={**os.environ, "PATH": path}, check=False).returncode
+    return subprocess.run(
+        ["sh", "-c", line], env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}, check=False
+    ).returncode
 
 
 def run_line(line: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -169,7 +169,7 @@ def test_a_spoilt_folder_is_refused(tmp_path: Path, tiny_models: tuple[str, str]
     with pytest.raises(CorruptWeightsError, match="sha256 differs"):
         load_folder(tmp_path / "m")
     tensors.unlink()
-    with pytest.raises(StorageError, match=r"has no model\.safetensors"):
+    with pytest.raises(CorruptWeightsError, match=r"has no model\.safetensors"):
         load_folder(tmp_path / "m")
     record.write_text(record.read_text().replace('"format": 1', '"format": 99'))
     with pytest.raises(StorageError, match="format 99"):
@@ -185,6 +185,6 @@ def test_starter_weights_and_preprocessing_are_right(name: str, published: float
     """On 100 photographs whose class indices stand in their names, as measured elsewhere."""
     classifier = hs.load(name)
     rows = list(hs.predict(classifier, shared / "data" / "imagenet100.zip"))
-    right = [int(row.probabilities.argmax()) == int(Path(row.id).name[:3]) for row in rows]
+    right = [int(row.probabilities.argmax()) == int(Path(row.path).name[:3]) for row in rows]
     assert len(right) == 100
     assert sum(right) / 100 == pytest.approx(published, abs=0.02)

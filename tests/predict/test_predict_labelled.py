@@ -36,7 +36,7 @@ def test_labels_are_translated_by_name(classifier: Classifier, dataset: ImageDat
     ]
     rows = list(predict(classifier, dataset, options=EXACT))
     assert np.array_equal(probabilities, np.stack([row.probabilities for row in rows]))
-    right = np.mean([row.label == row.id.partition("/")[0] for row in rows])
+    right = np.mean([row.label == row.path.partition("/")[0] for row in rows])
     assert evaluate(probabilities, labels).accuracy.value == pytest.approx(right)
 
 

@@ -76,7 +76,7 @@ def test_the_figures_are_the_networks_own(classifier: Classifier, few_shapes: Pa
     assert row.probabilities.dtype == np.float32
     assert np.allclose(row.probabilities, expected, atol=1e-5)
     assert row.probabilities.sum() == pytest.approx(1)
-    assert row.id == path.as_posix()
+    assert row.path == path.as_posix()
     assert row.label == classifier.class_names[expected.argmax()]
     assert row.probability == row.probabilities.max()
     assert row.error == ""
@@ -103,9 +103,9 @@ def test_paths_folders_and_zips_mix_and_keep_their_order(
     expected = [text.as_posix(), f"{packed.as_posix()}/a/broken.jpg", f"{packed.as_posix()}/b/one.png"]
     expected += [f"{few_shapes.as_posix()}/disc/{index:04}.png" for index in range(15)]
     expected += [single.as_posix(), f"{tmp_path.as_posix()}/empty.png"]
-    assert [row.id for row in rows] == expected
+    assert [row.path for row in rows] == expected
     unread = [row for row in rows if row.error]
-    assert [row.id for row in unread] == [expected[0], expected[1], expected[-1]]
+    assert [row.path for row in unread] == [expected[0], expected[1], expected[-1]]
     for row in unread:
         assert (row.label, row.probability, row.probabilities.shape) == ("", 0.0, (0,))
     assert "not a picture" in unread[0].error
@@ -116,13 +116,13 @@ def test_paths_folders_and_zips_mix_and_keep_their_order(
 def test_a_path_given_twice_is_one_row(classifier: Classifier, few_shapes: Path) -> None:
     first, second = few_shapes / "disc" / "0000.png", few_shapes / "disc" / "0001.png"
     rows = list(predict(classifier, [first, second, str(first)], options=EXACT))
-    assert [row.id for row in rows] == [first.as_posix(), second.as_posix()]
+    assert [row.path for row in rows] == [first.as_posix(), second.as_posix()]
 
 
 def test_pictures_of_the_same_content_each_have_their_row(classifier: Classifier) -> None:
     grey = dataset_from_arrays(np.full((3, 8, 8), 90, np.uint8), np.zeros(3, np.int64), class_names=["disc"])
     rows = list(predict(classifier, grey, options=EXACT))
-    assert [row.id for row in rows] == list(grey.ids)
+    assert [row.path for row in rows] == list(grey.ids)
     assert len({row.probability for row in rows}) == 1
 
 
@@ -130,8 +130,8 @@ def test_order_holds_over_many_batches_and_unreadable_pictures(classifier: Class
     dataset, _ = endless(600)
     progress = Counter()
     rows = list(predict(classifier, dataset, options=EXACT, progress=progress))
-    assert [row.id for row in rows] == list(dataset.ids)
-    assert [row.id for row in rows if row.error] == [each for each in dataset.ids if each.endswith("7")]
+    assert [row.path for row in rows] == list(dataset.ids)
+    assert [row.path for row in rows if row.error] == [each for each in dataset.ids if each.endswith("7")]
     assert rows[7].error == "ends in seven"
     assert progress.started == [(600, "pictures")]
     assert progress.done == 600
@@ -144,7 +144,7 @@ def test_it_reads_only_a_little_ahead(classifier: Classifier) -> None:
     size = batch_size(classifier.preprocessing)
     rows = predict(classifier, dataset, options=EXACT)
     assert not source.read_ids  # nothing happens before the first row is asked for
-    assert next(rows).id == "0"
+    assert next(rows).path == "0"
     assert len(source.read_ids) <= 4 * size
     for _ in range(size):
         next(rows)
@@ -190,5 +190,5 @@ def test_what_cannot_be_predicted_is_said_at_once(classifier: Classifier, tmp_pa
 def test_all_unreadable_pictures_are_all_rows(classifier: Classifier) -> None:
     dataset, _ = endless(8)
     rows = list(predict(classifier, dataset.select([7]), options=EXACT))
-    assert [(row.id, row.error) for row in rows] == [("7", "ends in seven")]
+    assert [(row.path, row.error) for row in rows] == [("7", "ends in seven")]
     assert isinstance(rows[0], Prediction)

@@ -16,6 +16,7 @@ from headstart import __version__
 from headstart.catalog import list_models
 from headstart.cli import options as opt
 from headstart.core.machine import describe_machine, instruction_sets, num_cores
+from headstart.core.offline import OFFLINE_VARIABLE, is_offline
 from headstart.core.paths import home
 from headstart.core.records import dumps
 
@@ -84,8 +85,8 @@ def _extras() -> dict[str, bool]:
 
 
 def _hosts() -> dict[str, bool] | str:
-    if os.environ.get("HEADSTART_OFFLINE"):
-        return "not asked: HEADSTART_OFFLINE is set"
+    if is_offline():
+        return f"not asked: {OFFLINE_VARIABLE} is set"
     mirror = urlsplit(os.environ.get("HEADSTART_MIRROR", "")).hostname
     hosts = [*_HOSTS, *([mirror] if mirror else [])]
     with ThreadPoolExecutor(len(hosts)) as pool:

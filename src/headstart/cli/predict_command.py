@@ -93,14 +93,14 @@ def _best(row: "Prediction", class_names: tuple[str, ...], top: int) -> Best:
 def _text_writer(file: TextIO) -> Writer:
     def write(row: "Prediction", best: Best) -> None:
         said = ", ".join(f"{name} {probability:.3f}" for name, probability in best)
-        print(f"{plain(row.id)}\t{said or 'cannot be read: ' + plain(row.error)}", file=file)
+        print(f"{plain(row.path)}\t{said or 'cannot be read: ' + plain(row.error)}", file=file)
 
     return write
 
 
 def _json_writer(file: TextIO) -> Writer:
     def write(row: "Prediction", best: Best) -> None:
-        value: dict[str, Any] = {"path": row.id, "label": row.label or None}
+        value: dict[str, Any] = {"path": row.path, "label": row.label or None}
         value |= {"probability": row.probability if not row.error else None}
         value |= {"top": [{"label": name, "probability": share} for name, share in best], "error": row.error}
         print(json_text.dumps(value), file=file)
@@ -116,6 +116,6 @@ def _csv_writer(file: TextIO, top: int) -> Writer:
     def write(row: "Prediction", best: Best) -> None:
         cells = [cell for name, share in best for cell in (name, f"{share:.6f}")]
         cells += [""] * (2 * top - len(cells))
-        table.writerow([safe_cell(cell) for cell in (row.id, *cells, row.error)])
+        table.writerow([safe_cell(cell) for cell in (row.path, *cells, row.error)])
 
     return write

@@ -141,12 +141,13 @@ class RunFolder:
         return self.path / "candidates" / f"{slug}-{digest_json(name)[:8]}.piece"
 
 
-def load_comparison(path: Path) -> Comparison:
+def load_comparison(path: Path | str) -> Comparison:
     """Return the comparison in a run's folder.
 
     Raises:
         StorageError: there is none, it is not complete, or it was written in another format.
     """
+    path = Path(path)
     file = path / COMPARISON_FILE
     if not file.is_file():
         unfinished = (path / SETTINGS_FILE).is_file()

@@ -1,7 +1,6 @@
 """Data sets that are known by name: scikit-learn's digits, and torchvision's classification sets."""
 
 import contextlib
-import os
 import sys
 import urllib.error
 import urllib.parse
@@ -14,11 +13,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from headstart.core.errors import DataError, PictureError
+from headstart.core.offline import OFFLINE_VARIABLE, is_offline
 from headstart.core.paths import datasets_dir
 from headstart.data.dataset import ImageDataset, RawPicture, Split
 from headstart.data.sources import ArraySource
 
-OFFLINE_VARIABLE = "HEADSTART_OFFLINE"
 _DIGITS_MAX = 16  # scikit-learn's digits count the dark pixels of 4x4 blocks
 
 Part: TypeAlias = tuple[Split, tuple[tuple[str, Any], ...]]
@@ -167,7 +166,7 @@ def _download(kind: str, root: Path, arguments: tuple[tuple[str, Any], ...], nam
     )
     with contextlib.suppress(RuntimeError, OSError):  # "not found": the download below says more
         return _open_part(kind, root, arguments)
-    if os.environ.get(OFFLINE_VARIABLE) == "1":
+    if is_offline():
         raise DataError(
             f"the data set {name!r} is not on this machine, and {OFFLINE_VARIABLE}=1 forbids to download it",
             hint=local,

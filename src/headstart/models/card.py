@@ -32,7 +32,7 @@ headstart predict THIS-FOLDER PICTURES
 import headstart as hs
 
 for row in hs.predict(hs.load("THIS-FOLDER"), ["picture.jpg"]):
-    print(row.id, row.label, row.probability)
+    print(row.path, row.label, row.probability)
 ```
 
 ## What is inside

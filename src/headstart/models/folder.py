@@ -77,14 +77,14 @@ def load_folder(path: Path) -> Classifier:
     """Return the classifier in a model folder.
 
     Raises:
-        StorageError: the folder lacks a file, or was written in another format.
-        CorruptWeightsError: the tensors are not those that were saved.
+        StorageError: the folder's record cannot be read, or was written in another format.
+        CorruptWeightsError: the tensors are missing, or not those that were saved.
         ModelError: the network cannot be built here.
     """
     record = _read_record(path)
     file = path / TENSORS_FILE
     if not file.is_file():
-        raise StorageError(
+        raise CorruptWeightsError(
             f"{path} has no {TENSORS_FILE}", hint="copy the whole folder, not only a part of it"
         )
     if digest_file(file) != record["digests"][TENSORS_FILE]:

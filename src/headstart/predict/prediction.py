@@ -25,7 +25,7 @@ class Prediction:
     """What a classifier says of one picture.
 
     Attributes:
-        id: the picture's path as it was given, or its id in the data set.
+        path: the picture's path as it was given, or its id in the data set.
         label: name of the most probable class; "" when the picture could not be read.
         probability: of that class, in [0, 1]; 0.0 when it could not be read.
         probabilities: float32 of shape (K,), in the order of the classifier's `class_names`, sums to 1; empty
@@ -33,7 +33,7 @@ class Prediction:
         error: "" or why it could not be read.
     """
 
-    id: str
+    path: str
     label: str
     probability: float
     probabilities: npt.NDArray[np.float32]
@@ -115,10 +115,12 @@ def _rows(classifier: Classifier, engine: Engine, batch: DecodedBatch) -> Iterat
         for each, row in zip(batch.ids, probabilities, strict=True):
             best = int(row.argmax())
             label = classifier.class_names[best]
-            rows[each] = Prediction(id=each, label=label, probability=float(row[best]), probabilities=row)
+            rows[each] = Prediction(path=each, label=label, probability=float(row[best]), probabilities=row)
     yield from (rows[each] for each in batch.order)
 
 
 def _unread(excluded: Exclusion) -> Prediction:
     nothing = np.empty(0, np.float32)
-    return Prediction(id=excluded.id, label="", probability=0.0, probabilities=nothing, error=excluded.reason)
+    return Prediction(
+        path=excluded.id, label="", probability=0.0, probabilities=nothing, error=excluded.reason
+    )

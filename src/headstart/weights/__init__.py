@@ -7,7 +7,8 @@ digest, and only then put in its place. `read_tensors` reads tensors and nothing
 from typing import TYPE_CHECKING, Any
 
 from headstart.catalog.places import WeightsState, weights_state
-from headstart.weights.mirror import MIRROR_VARIABLE, OFFLINE_VARIABLE
+from headstart.core.offline import OFFLINE_VARIABLE
+from headstart.weights.mirror import MIRROR_VARIABLE
 from headstart.weights.weights_file import WeightsFile, fetch
 
 if TYPE_CHECKING:

@@ -14,13 +14,7 @@ from headstart.catalog.entry import WeightsSource
 from headstart.core.errors import InputError
 
 MIRROR_VARIABLE = "HEADSTART_MIRROR"
-OFFLINE_VARIABLE = "HEADSTART_OFFLINE"
 HUB_ENDPOINT_VARIABLE = "HF_ENDPOINT"
-
-
-def is_offline() -> bool:
-    """Return whether the user has forbidden requests."""
-    return os.environ.get(OFFLINE_VARIABLE, "").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def name_in_mirror(source: WeightsSource) -> str:

@@ -18,13 +18,12 @@ from headstart.core.errors import (
     WeightsError,
 )
 from headstart.core.files import storage_errors
+from headstart.core.offline import OFFLINE_VARIABLE, is_offline
 from headstart.core.progress import SILENT, Progress
 from headstart.weights.checks import check_digest, digest_of, exact_size, expected_digest, read_pin, write_pin
 from headstart.weights.download import discard, download, host_of
 from headstart.weights.mirror import (
     MIRROR_VARIABLE,
-    OFFLINE_VARIABLE,
-    is_offline,
     mirror_location,
     name_in_mirror,
     source_address,
