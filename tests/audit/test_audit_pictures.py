@@ -69,7 +69,7 @@ def test_everything_at_once_is_said_and_counted(write):
         "33 times as many",
         "under different labels, so that one of them is wrong",
         "in more than one of the given splits",
-        "2 pictures repeat another one exactly",
+        "2 pictures exactly the same as another one",
         "1 picture under 32 pixels",
         "1 picture left out when the data set was opened: train/stray.pgm (not in a class folder)",
         "1 file without a picture's suffix",

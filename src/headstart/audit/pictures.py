@@ -164,7 +164,7 @@ def _duplicate_findings(seen: Scan, across: Sequence[Sequence[str]]) -> list[str
     if seen.duplicates:
         copies = sum(len(group) - 1 for group in seen.duplicates)
         findings.append(
-            f"{_pictures(copies)} repeat another one exactly: "
+            f"{_pictures(copies)} exactly the same as another one: "
             f"{_some([' = '.join(group[:3]) for group in seen.duplicates])}."
         )
     return findings

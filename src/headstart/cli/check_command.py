@@ -28,7 +28,8 @@ def check(data: opt.Data, sample: opt.SampleText = "", seed: opt.Seed = 0, json:
     if json:
         typer.echo(dumps(found), nl=False)
         return
-    for finding in found.findings:
+    typer.echo(f"{found.num_pictures} readable pictures in {len(found.class_names)} classes")
+    for finding in found.findings or ("nothing wrong was found",):
         typer.echo(plain(finding))
     for each in found.excluded[:_MAX_LINES]:
         typer.echo(plain(f"left out: {each.id}: {each.reason}"))

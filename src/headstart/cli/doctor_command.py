@@ -22,7 +22,7 @@ from headstart.core.records import dumps
 
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+).*extra == ['\"]([a-z]+)['\"]")
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
-_HOSTS = ("huggingface.co", "download.pytorch.org", "github.com")
+_ADDRESSES = ("https://huggingface.co", "https://download.pytorch.org", "https://github.com")
 _SECONDS_TO_ANSWER = 3.0
 
 
@@ -87,15 +87,18 @@ def _extras() -> dict[str, bool]:
 def _hosts() -> dict[str, bool] | str:
     if is_offline():
         return f"not asked: {OFFLINE_VARIABLE} is set"
-    mirror = urlsplit(os.environ.get("HEADSTART_MIRROR", "")).hostname
-    hosts = [*_HOSTS, *([mirror] if mirror else [])]
-    with ThreadPoolExecutor(len(hosts)) as pool:
-        return dict(zip(hosts, pool.map(_answers, hosts), strict=True))
+    mirror = os.environ.get("HEADSTART_MIRROR", "")
+    addresses = [*_ADDRESSES, *([mirror] if urlsplit(mirror).hostname else [])]
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        answers = pool.map(_answers, addresses)
+        return {str(urlsplit(each).hostname): answer for each, answer in zip(addresses, answers, strict=True)}
 
 
-def _answers(host: str) -> bool:
+def _answers(address: str) -> bool:
+    parts = urlsplit(address)
+    port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
-        socket.create_connection((host, 443), timeout=_SECONDS_TO_ANSWER).close()
+        socket.create_connection((str(parts.hostname), port), timeout=_SECONDS_TO_ANSWER).close()
     except OSError:
         return False
     return True

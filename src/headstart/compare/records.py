@@ -44,7 +44,7 @@ class Cost:
     """What a model costs to run, measured on this machine.
 
     Attributes:
-        latency_ms: median time of one picture through the network at batch 1, in milliseconds.
+        latency_ms: fastest pass of one picture through the network at batch 1, in milliseconds.
         pictures_per_second: rate of the embedding run, decoding included; None when all came from the cache.
         num_params: number of parameters, head included.
     """
