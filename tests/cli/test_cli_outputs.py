@@ -311,9 +311,13 @@ def test_doctor_offline_asks_no_host(headstart: Callable, monkeypatch: pytest.Mo
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_predict_to_a_full_disk(run_folder: Path, few_shapes: Path) -> None:
-    words = [sys.executable, "-m", "headstart", "predict", str(run_folder / "model"), str(few_shapes)]
+    picture = few_shapes / "disc" / "0000.png"  # one line: it is written when the command ends
+    words = [sys.executable, "-m", "headstart", "predict", str(run_folder / "model"), str(picture)]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with open("/dev/full", "w") as full:
-        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        ended = subprocess.run(
+            words, stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
     assert ended.returncode == 1
     assert "error: cannot write: No space left on device" in ended.stderr.splitlines()
     assert "Exception ignored" not in ended.stderr
