@@ -225,7 +225,7 @@ def test_equal_accuracies_are_settled_by_log_loss_and_ties_are_named() -> None:
         ("unsure", True),
         ("wrong", False),
     ]
-    assert "1 of 2 others are not significantly worse" in choice.reason
+    assert "Significantly worse: 1 of the others" in choice.reason
     fast = replace(candidates[0], cost=Cost(latency_ms=0.5, pictures_per_second=None, num_params=1))
     assert choose([fast, candidates[2]], labels, seed=0).reason.endswith("unsure is 2.0 times as fast.")
     only = choose(candidates[2:], labels, seed=0)

@@ -88,7 +88,8 @@ def _reason(rows: Sequence[Row]) -> str:
     ties = [row for row in rows[1:] if row.tied]
     if not ties:
         return f"{text} Every other candidate is significantly worse."
-    text += f" {len(ties)} of {len(rows) - 1} others are not significantly worse."
+    num_worse = len(rows) - 1 - len(ties)
+    text += f" Significantly worse: {num_worse or 'none'} of the others."
     cheapest = min(
         (row for row in ties if row.cost), key=lambda row: row.cost.latency_ms if row.cost else 0.0
     )
