@@ -103,7 +103,7 @@ def test_rows_say_what_their_providers_say() -> None:
     lite = find_model("efficientnet_lite1").weights
     assert lite.preprocessing == Preprocessing(
         input_size=(240, 240),
-        crop_fraction=0.882,
+        crop_fraction=0.875,
         interpolation="bicubic",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),

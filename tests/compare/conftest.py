@@ -1,6 +1,7 @@
 """Pictures in fixed parts, and one finished comparison that many tests look at."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,15 +22,24 @@ def _short_latency(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cost, "BUDGET_SECONDS", 0.0)
 
 
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
     """Keep networks this small on one thread: several only wait for each other on busy machines."""
+    with one_thread():
+        yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread inside the block."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -48,18 +58,17 @@ def holdout(shapes: Path) -> Splits:
     return scan(given).dataset.split()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def finished(
-    one_thread: None,
     tiny_models: tuple[str, str],
     holdout: Splits,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Comparison]:
+) -> Comparison:
     """An undisturbed comparison of two models on `holdout`, the second one the reference."""
-    with pytest.MonkeyPatch.context() as patch:
+    with one_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr(cost, "BUDGET_SECONDS", 0.0)
-        yield compare(
+        return compare(
             tiny_models,
             holdout,
             out=tmp_path_factory.mktemp("runs") / "finished",

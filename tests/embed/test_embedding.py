@@ -1,3 +1,4 @@
+import errno
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -150,14 +151,10 @@ def test_what_was_computed_before_an_error_stays(
 def test_a_full_disk_is_a_clear_error(
     classifier: Classifier, few_shapes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import errno
-
-    from headstart.embed import cache
-
-    def full(*_: object) -> None:
+    def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(cache, "save_file", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="No space left on device") as caught:
         run(classifier, few_shapes)
     assert "headstart cache" in caught.value.hint

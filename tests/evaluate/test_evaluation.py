@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from time import sleep
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from headstart import metrics
 from headstart.core.errors import InputError
 from headstart.core.records import dumps
-from headstart.evaluate import evaluate, measure_latency, wilson
+from headstart.evaluate import evaluate, wilson
 
 LABELS = np.array([0, 1, 2, 2, 1, 0])
 PROBABILITIES = np.array(
@@ -34,28 +33,6 @@ def test_is_decided_by_its_seed():
 def test_arrays_the_wrong_way_round_are_refused():
     with pytest.raises(InputError, match="expected \\(N,\\) and \\(N, K\\)"):
         evaluate(LABELS, PROBABILITIES)
-
-
-def test_latency_is_the_median_in_milliseconds():
-    calls = []
-
-    def forward():
-        calls.append(0)
-        sleep(0.05 if len(calls) == 6 else 0.002)  # one stray slow call
-
-    assert 2 <= measure_latency(forward, repeats=11, warmup=3) < 30
-    assert len(calls) == 14
-
-
-def test_latency_of_a_slow_model_takes_few_calls():
-    calls = []
-
-    def forward():
-        calls.append(0)
-        sleep(0.3)
-
-    assert measure_latency(forward) >= 300
-    assert len(calls) <= 3
 
 
 def test_neither_scipy_nor_scikit_learn_is_imported():
