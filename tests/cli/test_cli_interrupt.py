@@ -68,7 +68,7 @@ def test_ctrl_c_at_many_moments_of_an_embedding(
 ) -> None:
     """Moments are spread over imports, reading and embedding; what was embedded is not lost."""
     pictures = draw_folder(tmp_path / "pictures", per_class=NUM_PICTURES // 3)
-    words = ["embed", pictures, "--models", tiny_models[0], "--precision", "fp32", "--resolution", "224"]
+    words = ["embed", pictures, "--models", tiny_models[0], "--precision", "fp32", "--resolution", "320"]
     command = [sys.executable, "-m", "headstart", *map(str, words), "--json"]
     chance = random.Random(5)
 
@@ -93,7 +93,7 @@ def test_ctrl_c_at_many_moments_of_an_embedding(
         for line in running.stderr:
             if line.startswith("embedding with"):
                 break
-        time.sleep(chance.uniform(1, 4))
+        time.sleep(chance.uniform(0.2, 1.2))
 
     # The interpreter's own start, some 50 ms, is not ours to guard.
     for moment in range(8):

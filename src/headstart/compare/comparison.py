@@ -49,9 +49,9 @@ def compare(
     pictures: Splits | ImageDataset,
     *,
     out: Path | str | None = None,
-    options: CompareOptions = CompareOptions(),  # noqa: B008  # frozen
+    options: CompareOptions = CompareOptions(),
     progress: Progress = SILENT,
-    runner: Runner = SerialRunner(),  # noqa: B008  # without state
+    runner: Runner = SerialRunner(),
 ) -> Comparison:
     """Rank models on somebody's pictures, choose one, train it, and say how good it is.
 

@@ -16,7 +16,7 @@ def fit_one(
     pictures: Splits | ImageDataset,
     *,
     out: Path | str | None = None,
-    options: CompareOptions = CompareOptions(),  # noqa: B008  # frozen
+    options: CompareOptions = CompareOptions(),
     progress: Progress = SILENT,
 ) -> Comparison:
     """Train a head on one model's features, score it on the test set, and save the model.

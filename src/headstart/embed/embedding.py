@@ -76,7 +76,7 @@ def embed(
     classifier: Classifier,
     dataset: ImageDataset,
     *,
-    options: PlanOptions = PlanOptions(),  # noqa: B008  # frozen
+    options: PlanOptions = PlanOptions(),
     progress: Progress = SILENT,
 ) -> Embeddings:
     """Return the features of every readable picture, from the cache where they are known.

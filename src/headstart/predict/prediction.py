@@ -44,7 +44,7 @@ def predict(
     classifier: Classifier,
     pictures: ImageDataset | str | Path | Sequence[str | Path],
     *,
-    options: PlanOptions = PlanOptions(),  # noqa: B008  # frozen
+    options: PlanOptions = PlanOptions(),
     progress: Progress = SILENT,
 ) -> Iterator[Prediction]:
     """Yield one prediction a picture, in the order of the pictures.

@@ -15,7 +15,7 @@ def predict_labelled(
     classifier: Classifier,
     dataset: ImageDataset,
     *,
-    options: PlanOptions = PlanOptions(),  # noqa: B008  # frozen
+    options: PlanOptions = PlanOptions(),
     progress: Progress = SILENT,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return a classifier's probabilities of labelled pictures, and the labels in the classifier's order.
