@@ -218,7 +218,7 @@ def test_predict_names_the_broken_ones_and_exits_with_1(
     reasons = spoil(pictures)
     said = headstart("predict", saved_model, pictures, "--csv")
     assert said.code == 1
-    assert said.error_lines() == ["error: 5 pictures could not be read"]
+    assert said.error_lines() == ["error: 5 of the pictures could not be read"]
     rows = list(csv.DictReader(said.out.splitlines()))
     assert len(rows) == 29
     broken = {row["path"].removeprefix(f"{pictures}/"): row for row in rows if row["error"]}

@@ -66,7 +66,7 @@ def predict_pictures(
                 unread += bool(row.error)
                 write(row, _best(row, classifier.class_names, top))
     if unread and not keep_going:
-        print_error(f"{unread} pictures could not be read", "--keep-going exits with 0 all the same")
+        print_error(f"{unread} of the pictures could not be read", "--keep-going exits with 0 all the same")
         raise typer.Exit(1)
 
 
