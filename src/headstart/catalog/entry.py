@@ -6,6 +6,9 @@ from typing import Literal
 Fit = Literal["crop", "squash", "pad"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
+SHA256_DIGITS = 64
+"""Length of a whole sha256 in hex digits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
@@ -42,11 +45,21 @@ class WeightsSource:
             it), "package" (an installed Python package, `filename` inside it) or "file" (a path here).
         location: address, repository, package name or path.
         filename: the file inside a repository or package; "" for the other kinds.
+        sha256: 64 hex digits of the whole file, or the 8 or more that its name carries, or "" (unknown). Only
+            the whole proves who made a file; a few digits merely show damage.
+        size_bytes: size of the file, 0 where unknown; exact where `sha256` is whole.
     """
 
     kind: Literal["url", "hub", "package", "file"]
     location: str
     filename: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the whole sha256 is known, so that the file can be told from any other."""
+        return len(self.sha256) == SHA256_DIGITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +68,9 @@ class WeightsEntry:
 
     Attributes:
         tag: the weight set's name, unique within the model: "imagenet", "IMAGENET1K_V2", "a1_in1k".
-        sources: where the file can be had, the first choice first.
-        sha256: 64 hex digits of the whole file, or the 8 or more that its name carries, or "" (unknown).
-        size_bytes: size of the file, 0 where unknown.
-        num_classes: K of the head that the file brings; 0 where it brings none.
+        sources: where the tensors can be had, the first choice first. The files need not be equal: they may
+            hold the same tensors in another format, or under another library's names.
+        num_classes: K of the head that the weights bring; 0 where they bring none.
         pretrained_on: data the weights were trained on, "imagenet-1k"; "" where unknown.
         license: SPDX identifier where there is one; "" where unknown.
         top1: ImageNet-1k validation accuracy as published, in [0, 1]; None where unknown.
@@ -68,8 +80,6 @@ class WeightsEntry:
 
     tag: str
     sources: tuple[WeightsSource, ...]
-    sha256: str = ""
-    size_bytes: int = 0
     num_classes: int = 1000
     pretrained_on: str = ""
     license: str = ""

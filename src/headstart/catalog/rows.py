@@ -2,8 +2,9 @@
 
 A file holds one provider's rows: ``{"format", "provider", "preprocessings", "rows"}``. A row leaves out what
 has its default, names its preprocessing by position in ``preprocessings``, and lists its sources as
-``[kind, location, filename]``. The first row of an architecture is the default weight set. Rows stay plain
-dictionaries until somebody needs the record: reading all of them takes a few milliseconds that way.
+``[kind, location, filename, sha256, size_bytes]``, cut after the last that is known. The first row of an
+architecture is the default weight set. Rows stay plain dictionaries until somebody needs the record: reading
+all of them takes a few milliseconds that way.
 """
 
 import json
@@ -19,6 +20,8 @@ PROVIDERS = ("starter", "pretrainedmodels", "torchvision", "timm")
 """The providers with rows of their own, in the order in which bare names are looked up."""
 
 RawRow: TypeAlias = dict[str, Any]
+
+_SOURCE_FIELDS = ("kind", "location", "filename", "sha256", "size_bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +81,8 @@ def to_entry(row: RawRow) -> ModelEntry:
     weights = WeightsEntry(
         tag=row["tag"],
         sources=tuple(
-            WeightsSource(kind=kind, location=at, filename=name) for kind, at, name in row["sources"]
+            WeightsSource(**dict(zip(_SOURCE_FIELDS, source, strict=False))) for source in row["sources"]
         ),
-        sha256=row.get("sha256", ""),
-        size_bytes=row.get("size_bytes", 0),
         num_classes=row.get("num_classes", 1000),
         pretrained_on=row.get("pretrained_on", ""),
         license=row.get("license", ""),

@@ -180,7 +180,7 @@ class _RowReader:
                 "architecture", f"{row['architecture']!r} is not known", _ROW_CHECKS["architecture"][1]
             )
         start = checkpoint_entry(to_entry(base), Path(row["name"]), name=row["name"])
-        plain = ("sha256", "size_bytes", "num_classes", "pretrained_on", "license", "top1", "top5")
+        plain = ("num_classes", "pretrained_on", "license", "top1", "top5")
         weights = replace(
             start.weights,
             tag=row["name"].rpartition("/")[2],
@@ -214,7 +214,15 @@ class _RowReader:
             location = value[1]
             if value[0] == "file":
                 location = str(self._path.parent / Path(location).expanduser())
-            sources.append(WeightsSource(kind=value[0], location=location, filename="".join(value[2:])))
+            sources.append(
+                WeightsSource(
+                    kind=value[0],
+                    location=location,
+                    filename="".join(value[2:]),
+                    sha256=self._row.get("sha256", ""),
+                    size_bytes=self._row.get("size_bytes", 0),
+                )
+            )
         return tuple(sources)
 
     def _preprocessing(self, base: Preprocessing) -> Preprocessing:

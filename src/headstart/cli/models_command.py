@@ -81,7 +81,7 @@ def _print_card(entry: ModelEntry, *, json: bool) -> None:
         return
     from headstart.preprocess import describe
 
-    weights = entry.weights
+    weights, source = entry.weights, entry.weights.sources[0]
     table = {
         "name": entry.name,
         "network": f"{entry.architecture}, family {entry.family}",
@@ -93,8 +93,8 @@ def _print_card(entry: ModelEntry, *, json: bool) -> None:
         "ImageNet top-5": _share(weights.top5),
         "preprocessing": describe(weights.preprocessing),
         "weights": _STATES[state],
-        "size": f"{weights.size_bytes / 1e6:.1f} MB" if weights.size_bytes else "unknown",
-        "sha256": weights.sha256 or "unknown",
+        "size": f"{source.size_bytes / 1e6:.1f} MB" if source.size_bytes else "unknown",
+        "sha256": source.sha256 or "unknown",
         "licence": weights.license or "unknown",
         "paper": entry.paper or "unknown",
         "same weights as": ", ".join(entry.same_tensors_as) or "-",

@@ -76,8 +76,9 @@ def _weights_digest(entry: ModelEntry) -> str:
 
     A file of the user's own may hold other weights the next time; then that is another run.
     """
-    files = [Path(source.location) for source in entry.weights.sources if source.kind == "file"]
-    if entry.weights.sha256 or not files or not files[0].is_file():
-        return entry.weights.sha256
-    with storage_errors(files[0], "read"):
-        return digest_file(files[0])
+    source = entry.weights.sources[0]
+    path = Path(source.location)
+    if source.sha256 or source.kind != "file" or not path.is_file():
+        return source.sha256
+    with storage_errors(path, "read"):
+        return digest_file(path)

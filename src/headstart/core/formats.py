@@ -9,7 +9,7 @@ over and made again; a run or a model folder is never silently replaced.
 
 from headstart.core.errors import StorageError
 
-CATALOG_FORMAT = 1
+CATALOG_FORMAT = 2
 EMBEDDING_CACHE_FORMAT = 1
 MODEL_FOLDER_FORMAT = 1
 RUN_FORMAT = 1

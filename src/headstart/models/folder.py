@@ -125,12 +125,10 @@ def _read_record(path: Path) -> dict[str, Any]:
 
 def _entry(path: Path, record: dict[str, Any]) -> ModelEntry:
     made_from = from_json(ModelEntry, record["entry"])
-    source = WeightsSource(kind="file", location=str(path))
+    source = WeightsSource(kind="file", location=str(path), sha256=record["digests"][TENSORS_FILE])
     weights = replace(
         made_from.weights,
         sources=(source,),
-        sha256=record["digests"][TENSORS_FILE],
-        size_bytes=0,
         num_classes=len(record["class_names"]),
         preprocessing=from_json(Preprocessing, record["preprocessing"]),
     )

@@ -250,7 +250,7 @@ def candidate_facts(row: Row) -> tuple[tuple[str, str], ...]:
         trained_on = f" (trained on {weights.pretrained_on})" if weights.pretrained_on else ""
         facts += [
             ("weights", f"{weights.tag}{trained_on}"),
-            ("weights sha256", weights.sha256),
+            ("weights sha256", weights.sources[0].sha256),
             ("licence of the weights", weights.license),
         ]
     facts += [

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from headstart.catalog.entry import WeightsEntry, WeightsSource
+from headstart.catalog.entry import SHA256_DIGITS, WeightsSource
 from headstart.core.digest import digest_file
 from headstart.core.errors import CorruptWeightsError
 from headstart.core.files import storage_errors, write_text
@@ -19,7 +19,6 @@ from headstart.weights.mirror import name_in_mirror
 # The custom of torch.hub: resnet50-0676ba61.pth. Source: torch/hub.py, HASH_REGEX.
 _DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 _DATE = re.compile(r"(19|20)\d{6}")
-_FULL_LENGTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +50,17 @@ def write_pin(path: Path, sha256: str) -> None:
     write_text(pin_path(path), dumps(Pin(sha256=sha256, size_bytes=stat.st_size, mtime_ns=stat.st_mtime_ns)))
 
 
-def expected_digest(weights: WeightsEntry, source: WeightsSource) -> str:
+def expected_digest(source: WeightsSource) -> str:
     """Return the sha256 that the file of `source` must have or begin with, "" where nothing is known."""
-    if weights.sha256 or source.kind not in ("url", "hub"):
-        return weights.sha256
+    if source.sha256 or source.kind not in ("url", "hub"):
+        return source.sha256
     match = _DIGEST_IN_NAME.search(name_in_mirror(source).rpartition("/")[2])
     return "" if match is None or _DATE.fullmatch(match.group(1)) else match.group(1)
 
 
-def exact_size(weights: WeightsEntry) -> int:
+def exact_size(source: WeightsSource) -> int:
     """Return the size that the file must have, 0 where the catalogue knows it roughly or not at all."""
-    return weights.size_bytes if len(weights.sha256) == _FULL_LENGTH else 0  # torchvision's are rounded
+    return source.size_bytes if source.is_verified else 0  # torchvision's are rounded
 
 
 def digest_of(path: Path, pin: Pin | None) -> str:
@@ -86,7 +85,7 @@ def check_digest(found: str, expected: str, *, name: str, pin: Pin | None = None
         CorruptWeightsError: it is another file.
     """
     if not found.startswith(expected):
-        stated = expected if len(expected) == _FULL_LENGTH else f"one that begins with {expected}"
+        stated = expected if len(expected) == SHA256_DIGITS else f"one that begins with {expected}"
         raise CorruptWeightsError(
             f"{name} has the sha256 {found}; expected {stated}",
             hint="the file is damaged, or not the one that the catalogue means; it is not used",

@@ -105,7 +105,7 @@ class _Attempt:
                     shutil.copyfile(self.origin, part)
             else:
                 download(
-                    self.origin, part, name=target.name, size_bytes=exact_size(weights), progress=progress
+                    self.origin, part, name=target.name, size_bytes=exact_size(self.source), progress=progress
                 )
             return self._accept(part, target, weights)
 
@@ -114,7 +114,7 @@ class _Attempt:
         place = str(self.origin.parent) if isinstance(self.origin, Path) else host_of(self.origin)
         digest = digest_of(part, None)
         try:
-            expected = expected_digest(weights, self.source)
+            expected = expected_digest(self.source)
             check_digest(digest, expected, name=f"{target.name} from {place}", pin=read_pin(target))
         except CorruptWeightsError:
             discard(part)
@@ -146,7 +146,7 @@ def _use_local(weights: WeightsEntry, source: WeightsSource, progress: Progress)
     path = local_path(source)
     if path is None:
         return None
-    expected = expected_digest(weights, source)
+    expected = expected_digest(source)
     if source.kind in ("package", "file"):
         digest = digest_of(path, None)
         check_digest(digest, expected, name=str(path))
