@@ -69,7 +69,9 @@ class TestFindModel:
         [
             ("efficientnet_lite0", "starter/efficientnet_lite0.in1k"),
             ("se_resnet50", "pretrainedmodels/se_resnet50.imagenet"),
-            ("resnet50", "torchvision/resnet50.IMAGENET1K_V2"),
+            ("resnet50", "pretrainedmodels/resnet50.imagenet"),
+            ("inceptionv4", "pretrainedmodels/inceptionv4.imagenet"),
+            ("dpn92", "pretrainedmodels/dpn92.imagenet+5k"),
             ("resnet50.IMAGENET1K_V1", "torchvision/resnet50.IMAGENET1K_V1"),
             ("torchvision/resnet50", "torchvision/resnet50.IMAGENET1K_V2"),
             ("timm/resnet50", "timm/resnet50.a1_in1k"),

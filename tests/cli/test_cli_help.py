@@ -18,6 +18,9 @@ COMMANDS = (
     "embed",
     "report",
     "cache",
+    "fetch",
+    "bundle",
+    "load-bundle",
     "doctor",
 )
 _HEAVY = ("torch", "torchvision", "timm", "sklearn", "scipy", "numpy", "PIL")

@@ -303,7 +303,7 @@ def test_doctor_offline_asks_no_host(headstart: Callable, monkeypatch: pytest.Mo
     assert found["cores"] >= 1
     assert found["packages"]["torch"] != "missing"
     assert set(found["extras"]) >= {"starter", "heif"}
-    for name in ("machine", "instruction sets", "GPU", "free disk", "cache", "compiler"):
+    for name in ("machine", "instruction sets", "GPU", "free disk", "cache", "compiler", "drop-in"):
         assert name in found
     text = headstart("doctor").out
     assert all(name in text for name in found)

@@ -24,6 +24,8 @@ PAGES = (
     "docs/compare.md",
     "docs/data.md",
     "docs/models.md",
+    "docs/weights.md",
+    "docs/migrating.md",
     "docs/predict.md",
     "docs/embedding.md",
     "docs/troubleshooting.md",
@@ -32,6 +34,7 @@ PAGES = (
     "benchmarks/README.md",
 )
 DOCS = [page for page in PAGES if page.startswith("docs/")]
+OPTIONS_OF_PIP = ("--force-reinstall", "--no-deps")
 
 # A comment above a block says what is special about it.
 _FAILS = "exit code 1"
@@ -222,10 +225,11 @@ def test_every_command_is_documented_with_an_example() -> None:
 
 def test_every_option_is_documented_and_every_documented_option_exists() -> None:
     text = "\n".join(read(page) for page in DOCS)
-    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
     existing = {option for options in cli_options().values() for option in options}
     assert existing - mentioned == set()
-    assert mentioned - existing - {"--help"} == set()
+    example = re.findall(r'"(--[a-z-]+)"', read("examples/going_beyond_torchvision.py"))
+    assert mentioned - existing - {"--help", *example, *OPTIONS_OF_PIP} == set()
 
 
 def test_every_public_name_is_documented() -> None:

@@ -9,7 +9,7 @@ from headstart.core.errors import InputError
 from headstart.evaluate import Evaluation, evaluate, mean_evaluation
 
 LABELS = np.array([0, 1, 1, 0, 1, 0])
-REPEATS = np.random.default_rng(2).dirichlet((1, 1), (3, 6))
+REPEATS = np.random.default_rng(2).dirichlet((9, 9, 1, 1, 1, 1, 1), (3, 6))
 
 
 def test_every_figure_is_the_mean_of_its_own() -> None:
@@ -28,6 +28,11 @@ def test_every_figure_is_the_mean_of_its_own() -> None:
 def test_the_mean_of_one_is_itself() -> None:
     evaluation = evaluate(REPEATS[0], LABELS)
     assert mean_evaluation([evaluation]) == evaluation
+
+
+def test_few_classes_have_no_five_guesses() -> None:
+    evaluations = [evaluate(each, LABELS) for each in np.random.default_rng(2).dirichlet((1, 1), (3, 6))]
+    assert mean_evaluation(evaluations).top5 is None
 
 
 def test_nothing_and_other_pictures_are_refused() -> None:

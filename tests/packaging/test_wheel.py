@@ -1,9 +1,7 @@
 """What is built from the checkout is whole: data files and templates get lost exactly there."""
 
-import importlib.util
 import os
 import subprocess
-import sys
 import tarfile
 import venv
 import zipfile
@@ -12,30 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+# The module is what `import pretrainedmodels` finds when the folder has lost its __init__.py.
+PACKAGES = {"headstart", "pretrainedmodels", "pretrainedmodels.py"}
 DATA_FILES = (
     *(f"catalog/data/{name}.json" for name in ("starter", "pretrainedmodels", "timm", "torchvision")),
     "report/templates/report.html",
     "report/templates/report.css",
     "py.typed",
 )
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that was built from it."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)]
-    if importlib.util.find_spec("hatchling"):  # else it is fetched into an environment of its own
-        command.append("--no-isolation")
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout[-2000:] + ended.stderr[-2000:]
-    return folder
-
-
-@pytest.fixture(scope="module")
-def wheel(built: Path) -> Path:
-    (path,) = built.glob("headstart-*-py3-none-any.whl")
-    return path
 
 
 def tracked(below: str) -> set[str]:
@@ -47,14 +29,15 @@ def tracked(below: str) -> set[str]:
     }
 
 
-def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_both_packages(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {name for name in names if name.startswith("headstart/")} == tracked("src/headstart")
+    packages = tracked("src")
+    assert {name for name in names if ".dist-info/" not in name} == packages
+    assert {name.split("/")[0] for name in packages} == PACKAGES
     for data_file in DATA_FILES:
         assert f"headstart/{data_file}" in names
     info = {name.partition(".dist-info/")[2] for name in names if ".dist-info/" in name}
     assert info >= {"METADATA", "entry_points.txt", "licenses/LICENSE", "licenses/NOTICE"}
-    assert {name.split("/")[0].split("-")[0] for name in names} == {"headstart"}
 
 
 def test_the_sdist_holds_what_building_and_testing_need(built: Path) -> None:
@@ -62,7 +45,7 @@ def test_the_sdist_holds_what_building_and_testing_need(built: Path) -> None:
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert names >= {"pyproject.toml", "LICENSE", "NOTICE", "README.md", "Makefile", "tests/conftest.py"}
-    assert {f"src/{name}" for name in tracked("src/headstart")} <= names
+    assert {f"src/{name}" for name in tracked("src")} <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith((".venv", "shared"))]
 
 

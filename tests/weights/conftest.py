@@ -1,24 +1,18 @@
 """Fixtures of the weights room: a scripted server, an empty cache, a file to fetch."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save
-from scripted_server import Server
+from scripted_server import Server, running_server
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,18 @@
 """An http server on the loopback address that behaves as badly as a test tells it to."""
 
 import hashlib
+import shutil
+import ssl
+import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
 
 from headstart.catalog.entry import Preprocessing, WeightsEntry, WeightsSource
 
@@ -43,6 +50,14 @@ class Server(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def speak_tls(self, folder: Path, *, expired: bool = False) -> str:
+        """Speak https from now on, with a certificate of its own in `folder`; return the address."""
+        make_certificate(folder, expired=expired)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert", folder / "key")
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        return self.address.replace("http:", "https:")
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing of clients that were killed."""
@@ -99,6 +114,55 @@ class Handler(BaseHTTPRequestHandler):
         self.server.sent += len(data)
         self.wfile.write(data)
         self.wfile.flush()
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """Give a server that answers inside the block."""
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+_AUTHORITY = """
+[ca]
+default_ca = own
+[own]
+database = {folder}/issued
+serial = {folder}/serial
+new_certs_dir = {folder}
+default_md = sha256
+policy = any
+x509_extensions = names
+[any]
+commonName = supplied
+[names]
+basicConstraints = CA:TRUE
+subjectAltName = IP:127.0.0.1
+"""
+
+
+def make_certificate(folder: Path, *, expired: bool = False) -> None:
+    """Make `folder`/cert, which only itself vouches for, and `folder`/key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the command openssl")
+    (folder / "authority").write_text(_AUTHORITY.format(folder=folder))
+    (folder / "issued").touch()
+    (folder / "serial").write_text("01")
+    year = "2020" if expired else "2090"
+    ask = (
+        "req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=test -keyout key -out ask"
+    )
+    sign = "ca -selfsign -batch -notext -config authority -keyfile key -in ask -out cert"
+    dates = f"-startdate 20190101000000Z -enddate {year}0101000000Z"
+    for words in (ask, f"{sign} {dates}"):
+        subprocess.run(["openssl", *words.split()], cwd=folder, check=True, capture_output=True)
 
 
 def entry_of(*addresses: str, sha256: str = "", size_bytes: int = 0) -> WeightsEntry:

@@ -4,14 +4,18 @@ Answers without torch, timm or pictures, so that ``headstart models`` takes a fr
 """
 
 from headstart.catalog.entry import Fit, Interpolation, ModelEntry, Preprocessing, WeightsEntry, WeightsSource
-from headstart.catalog.places import WeightsState, fetched_path, weights_state
-from headstart.catalog.search import Expansion, expand, find_model, list_models
+from headstart.catalog.filters import ModelFilter
+from headstart.catalog.order import sort_entries
+from headstart.catalog.places import WeightsState, fetched_path, is_available, weights_state
+from headstart.catalog.search import Expansion, Found, expand, find_model, list_models, search_models
 
 __all__ = [
     "Expansion",
     "Fit",
+    "Found",
     "Interpolation",
     "ModelEntry",
+    "ModelFilter",
     "Preprocessing",
     "WeightsEntry",
     "WeightsSource",
@@ -19,6 +23,9 @@ __all__ = [
     "expand",
     "fetched_path",
     "find_model",
+    "is_available",
     "list_models",
+    "search_models",
+    "sort_entries",
     "weights_state",
 ]

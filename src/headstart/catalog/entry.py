@@ -3,11 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from headstart.catalog.licenses import permits_commercial_use
+
 Fit = Literal["crop", "squash", "pad"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 SHA256_DIGITS = 64
 """Length of a whole sha256 in hex digits."""
+
+ACCURACY_SOURCES = {
+    "timm": "timm's results tables, https://github.com/huggingface/pytorch-image-models/tree/main/results",
+    "torchvision": "torchvision's weight records, https://docs.pytorch.org/vision/stable/models.html",
+    "pretrainedmodels": "the README of pretrainedmodels 0.7.4, https://pypi.org/project/pretrainedmodels",
+}
+"""Who measured the ImageNet accuracies of the catalogue, each with the preprocessing of its row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +80,23 @@ class WeightsEntry:
         sources: where the tensors can be had, the first choice first. The files need not be equal: they may
             hold the same tensors in another format, or under another library's names.
         num_classes: K of the head that the weights bring; 0 where they bring none.
-        pretrained_on: data the weights were trained on, "imagenet-1k"; "" where unknown.
+        pretrained_on: data the weights were trained on, in that order: "imagenet-22k, imagenet-1k"; "" where
+            unknown.
         license: SPDX identifier where there is one; "" where unknown.
         top1: ImageNet-1k validation accuracy as published, in [0, 1]; None where unknown.
         top5: the same within the first five.
+        accuracy_source: who published `top1` and `top5`, a key of `ACCURACY_SOURCES`; "" where unknown.
+        real_top1: accuracy on ImageNet-ReaL, in [0, 1]: the same pictures with labels that people looked at
+            again. This and the three below are from timm's tables; None where unknown.
+        real_top5: the same within the first five.
+        v2_top1: accuracy on ImageNet-V2 (matched frequency), in [0, 1]: new pictures, chosen as the first
+            ones were.
+        v2_top5: the same within the first five.
         preprocessing: what the weights were evaluated with.
+
+    Source:
+        ReaL: Beyer et al., "Are we done with ImageNet?", https://arxiv.org/abs/2006.07159. V2: Recht et al.,
+        "Do ImageNet Classifiers Generalize to ImageNet?", https://arxiv.org/abs/1902.10811.
     """
 
     tag: str
@@ -85,7 +106,26 @@ class WeightsEntry:
     license: str = ""
     top1: float | None = None
     top5: float | None = None
+    accuracy_source: str = ""
+    real_top1: float | None = None
+    real_top5: float | None = None
+    v2_top1: float | None = None
+    v2_top5: float | None = None
     preprocessing: Preprocessing
+
+    @property
+    def has_living_source(self) -> bool:
+        """Whether anything but plain http has the file.
+
+        The only such host in the catalogue is that of the original library; it sends on to an address whose
+        certificate ran out in 2022, so it can prove nothing, and may be gone any day.
+        """
+        return any(not source.location.startswith("http://") for source in self.sources)
+
+    @property
+    def commercial_use(self) -> bool | None:
+        """Whether the licence permits commercial use of the weights; None where that is not known."""
+        return permits_commercial_use(self.license)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +139,13 @@ class ModelEntry:
         family: what it is a variant of, "resnet".
         weights: the weight set.
         num_params: number of parameters, head included; 0 where unknown.
+        num_macs: multiply-adds for one picture of the weights' own size, head included: convolutions, matrix
+            products and attention, half of what torch's `FlopCounterMode` counts; 0 where unknown.
         feature_dim: D, width of the pooled features; 0 where it is only known once the model is built.
         fixed_input_size: whether the network takes pictures of its native size only.
         paper: address of the paper; "" where unknown.
-        same_tensors_as: full names of the rows that hold the same tensors.
+        same_tensors_as: full names of the rows that hold the same tensors; heads may differ by the background
+            class of TensorFlow's models.
     """
 
     name: str
@@ -111,6 +154,7 @@ class ModelEntry:
     family: str
     weights: WeightsEntry
     num_params: int = 0
+    num_macs: int = 0
     feature_dim: int = 0
     fixed_input_size: bool = False
     paper: str = ""

@@ -1,7 +1,8 @@
 """The rows that come with headstart, read from the JSON files in ``catalog/data``.
 
-A file holds one provider's rows: ``{"format", "provider", "preprocessings", "rows"}``. A row leaves out what
-has its default, names its preprocessing by position in ``preprocessings``, and lists its sources as
+A file holds one provider's rows: ``{"format", "provider", "made_from", "preprocessings", "rows"}``, made by
+``tools/make_catalog.py`` from the versions of the packages that it names. A row leaves out what has its
+default, names its preprocessing by position in ``preprocessings``, and lists its sources as
 ``[kind, location, filename, sha256, size_bytes]``, cut after the last that is known. The first row of an
 architecture is the default weight set. Rows stay plain dictionaries until somebody needs the record: reading
 all of them takes a few milliseconds that way.
@@ -56,6 +57,7 @@ def builtin_rows() -> Rows:
             name = f"{base}.{row['tag']}"
             row["name"], row["provider"] = name, provider
             row["preprocessing"] = records[row["preprocessing"]]
+            row["resolution"] = max(row["preprocessing"].input_size)
             by_name[name] = row
             defaults.setdefault(base, name)
     return Rows(by_name=by_name, defaults=defaults)
@@ -88,6 +90,11 @@ def to_entry(row: RawRow) -> ModelEntry:
         license=row.get("license", ""),
         top1=row.get("top1"),
         top5=row.get("top5"),
+        accuracy_source=row.get("accuracy_source", ""),
+        real_top1=row.get("real_top1"),
+        real_top5=row.get("real_top5"),
+        v2_top1=row.get("v2_top1"),
+        v2_top5=row.get("v2_top5"),
         preprocessing=row["preprocessing"],
     )
     return ModelEntry(
@@ -97,11 +104,32 @@ def to_entry(row: RawRow) -> ModelEntry:
         family=row["family"],
         weights=weights,
         num_params=row.get("num_params", 0),
+        num_macs=row.get("num_macs", 0),
         feature_dim=row.get("feature_dim", 0),
         fixed_input_size=row.get("fixed_input_size", False),
         paper=row.get("paper", ""),
         same_tensors_as=tuple(row.get("same_tensors_as", ())),
     )
+
+
+def to_facts(entry: ModelEntry) -> RawRow:
+    """Return a record as a row, with the facts that rows are chosen by."""
+    weights = entry.weights
+    return {
+        "name": entry.name,
+        "provider": entry.provider,
+        "family": entry.family,
+        "num_params": entry.num_params,
+        "num_macs": entry.num_macs,
+        "feature_dim": entry.feature_dim,
+        "resolution": max(weights.preprocessing.input_size),
+        "num_classes": weights.num_classes,
+        "pretrained_on": weights.pretrained_on,
+        "license": weights.license,
+        "top1": weights.top1,
+        "real_top1": weights.real_top1,
+        "v2_top1": weights.v2_top1,
+    }
 
 
 def _preprocessing(row: RawRow) -> Preprocessing:

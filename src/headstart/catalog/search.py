@@ -1,4 +1,4 @@
-"""Finding rows: by name, by pattern, by size, by whether the weights are here."""
+"""Finding rows: by name, by pattern, by what they are good for, by whether the weights are here."""
 
 import difflib
 import os
@@ -9,10 +9,33 @@ from fnmatch import translate
 from pathlib import Path
 
 from headstart.catalog.entry import ModelEntry
-from headstart.catalog.places import weights_state
-from headstart.catalog.rows import builtin_rows, resolve, to_entry
+from headstart.catalog.filters import (
+    Facts,
+    ModelFilter,
+    at_most,
+    conditions,
+    is_one_of,
+    license_test,
+)
+from headstart.catalog.order import sort_entries
+from headstart.catalog.places import is_available
+from headstart.catalog.rows import builtin_rows, resolve, to_entry, to_facts
 from headstart.catalog.user_rows import checkpoint_entry, user_entries
 from headstart.core.errors import InputError, UnknownModelError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        entries: the rows that fit.
+        num_unknown_license: rows that fit in everything else, but whose licence does not say whether it
+            fits; 0 where none was asked for.
+    """
+
+    entries: tuple[ModelEntry, ...]
+    num_unknown_license: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,43 +55,90 @@ def list_models(
     pattern: str | None = None,
     *,
     provider: str | None = None,
+    family: str | None = None,
     max_params: float | None = None,
     available: bool | None = None,
+    where: ModelFilter | None = None,
+    sort: str = "name",
 ) -> list[ModelEntry]:
-    """Return the rows of the catalogue that fit, the starter models first, then by name.
+    """Return the rows of the catalogue that fit.
 
     Args:
         pattern: a glob on names with or without the provider, upper and lower case alike:
             "efficientnet*", "torchvision/*", "*.in21k"; None for all.
         provider: only this provider's rows.
+        family: only variants of this network: "senet"; "_" and "-" do not matter.
         max_params: only models of at most this many parameters; leaves out models of unknown size.
         available: True for models whose weights are on this machine, False for the others, None for all.
+        where: more conditions: licence, accuracy, multiply-adds, resolution, pretraining data.
+        sort: "name" (the starter models first), "params", "macs" or "size" (of the input), the smallest
+            first, or "top1", "real" or "v2" (accuracies), the highest first. A "-" in front turns it round.
+            What is unknown comes last either way.
 
     Raises:
-        InputError: the file that ``HEADSTART_CATALOG`` names has a row that cannot be used.
+        InputError: a condition cannot be met by any row or makes no sense, or the file that
+            ``HEADSTART_CATALOG`` names has a row that cannot be used.
 
     Example:
         >>> [entry.architecture for entry in list_models("efficientnet_lite?", provider="starter")]
         ['efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2']
+        >>> from headstart.catalog import ModelFilter
+        >>> frugal = list_models(where=ModelFilter(max_macs=1e9, min_top1=0.8), sort="-top1")
+        >>> all(entry.num_macs <= 1e9 and entry.weights.top1 >= 0.8 for entry in frugal)
+        True
     """
-    matches = _matcher(pattern)
+    found = search_models(
+        pattern,
+        provider=provider,
+        family=family,
+        max_params=max_params,
+        available=available,
+        where=where,
+    )
+    return sort_entries(found.entries, sort)
 
-    def fits(name: str, row_provider: str, num_params: int) -> bool:
-        if provider is not None and row_provider != provider:
-            return False
-        if max_params is not None and not 0 < num_params <= max_params:
-            return False
-        return matches(name)
 
-    entries = [
-        to_entry(row)
-        for name, row in builtin_rows().by_name.items()
-        if fits(name, row["provider"], row.get("num_params", 0))
-    ]
-    entries += [entry for entry in user_entries() if fits(entry.name, entry.provider, entry.num_params)]
-    if available is not None:
-        entries = [entry for entry in entries if (weights_state(entry) != "missing") == available]
-    return sorted(entries, key=lambda entry: (entry.provider != "starter", entry.name.lower()))
+def search_models(
+    pattern: str | None = None,
+    *,
+    provider: str | None = None,
+    family: str | None = None,
+    max_params: float | None = None,
+    available: bool | None = None,
+    where: ModelFilter | None = None,
+) -> Found:
+    """Return the rows that fit, in no particular order, and how many of unknown licence were left out.
+
+    Arguments and errors are those of `list_models`.
+    """
+    where = where or ModelFilter()
+    own = {entry.name: entry for entry in user_entries()}
+    rows = [*builtin_rows().by_name.values(), *map(to_facts, own.values())]
+    tests: list[Callable[[Facts], bool]] = [_matcher(pattern)] if pattern is not None else []
+    if provider is not None:
+        tests.append(is_one_of("provider", provider, rows))
+    if family is not None:
+        tests.append(is_one_of("family", family, rows))
+    if max_params is not None:
+        tests.append(at_most("num_params", max_params))
+    tests += conditions(where, rows)
+    license_fits = license_test(where.license, rows) if where.license is not None else None
+
+    entries, num_unknown = [], 0
+    for row in rows:
+        if not all(test(row) for test in tests):
+            continue
+        fits = True if license_fits is None else license_fits(row)
+        if fits is False:
+            continue
+        entry = own.get(row["name"]) or to_entry(row)
+        if available is not None and is_available(entry) != available:
+            continue
+        if fits is None:
+            num_unknown += 1
+        else:
+            entries.append(entry)
+    return Found(entries=tuple(entries), num_unknown_license=num_unknown)
 
 
 def find_model(name: str) -> ModelEntry:
@@ -142,13 +212,11 @@ def _each(names: Sequence[str], find: Callable[[str], ModelEntry]) -> Iterator[M
         yield from found
 
 
-def _matcher(pattern: str | None) -> Callable[[str], bool]:
-    if pattern is None:
-        return lambda name: True
+def _matcher(pattern: str) -> Callable[[Facts], bool]:
     match = re.compile(translate(pattern.lower())).match
 
-    def matches(name: str) -> bool:
-        full = name.lower()
+    def matches(row: Facts) -> bool:
+        full = row["name"].lower()
         bare = full.partition("/")[2]
         # Without their tag too, so that 'resnet50' and 'efficientnet_lite?' find all weight sets.
         return any(match(form) for form in (full, bare, full.partition(".")[0], bare.partition(".")[0]))

@@ -4,12 +4,14 @@ import typer
 
 from headstart import __version__
 from headstart.cli import (
+    bundle_command,
     cache_command,
     check_command,
     compare_command,
     doctor_command,
     embed_command,
     evaluate_command,
+    fetch_command,
     models_command,
     predict_command,
     probe_command,
@@ -43,6 +45,11 @@ app.command("embed", short_help="Turn every picture into a vector with one model
 )
 app.command("report", short_help="Write the report of a comparison again.")(report_command.report)
 app.command("cache", short_help="Show what is kept between runs, or delete it.")(cache_command.cache)
+app.command("fetch", short_help="Bring models' weights here, for use without a network.")(fetch_command.fetch)
+app.command("bundle", short_help="Write models' weights into one file for another machine.")(
+    bundle_command.bundle
+)
+app.command("load-bundle", short_help="Take the weights out of such a file.")(bundle_command.load_bundle)
 app.command("doctor", short_help="Show what this machine can do.")(doctor_command.doctor)
 
 

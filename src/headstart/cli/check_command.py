@@ -3,7 +3,8 @@
 import typer
 
 from headstart.cli import options as opt
-from headstart.cli.console import plain, show_progress
+from headstart.cli.console import show_progress
+from headstart.core.plain_progress import plain
 from headstart.core.records import dumps
 
 _MAX_LINES = 20

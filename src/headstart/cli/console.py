@@ -1,22 +1,15 @@
 """What the user sees while waiting, and how an error looks."""
 
 import sys
-import time
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from headstart.core.plain_progress import PlainProgress, Work, plain
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
-
-# A terminal that is no terminal (a log file, a pipe) gets a line now and then instead of a moving bar.
-_SECONDS_BETWEEN_LINES = 10.0
-
-# Control and format characters, halves of characters, ends of lines and paragraphs.
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-_JOINER = "\u200d"  # a format character that many emoji are made with
 
 
 def print_error(message: str, hint: str = "") -> None:
@@ -67,13 +60,13 @@ class ConsoleProgress:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._work = _Work("", None, "")
+        self._work = Work("", None, "")
         self._bars.start()
 
     def start(self, what: str, *, total: int | None = None, unit: str = "") -> None:
         """Show the next piece of work in place of the one before."""
         self._end_task()
-        self._work = _Work(what, total, unit)
+        self._work = Work(what, total, unit)
         self._task = self._bars.add_task(plain(what), total=total, figures="")
 
     def advance(self, count: int = 1) -> None:
@@ -97,61 +90,3 @@ class ConsoleProgress:
             self._task = None
             if self._work.seconds() > 2:
                 self._console.print(self._work.summary())
-
-
-class PlainProgress:
-    """Lines on stderr: one when work begins, one every ten seconds."""
-
-    def __init__(self) -> None:
-        self._work = _Work("", None, "")
-        self._printed = time.monotonic()
-
-    def start(self, what: str, *, total: int | None = None, unit: str = "") -> None:
-        """Print what begins."""
-        self._work = _Work(what, total, unit)
-        self._printed = time.monotonic()
-        count = f": {total:,} {unit}" if total is not None else ""
-        print(f"{plain(what)}{count}", file=sys.stderr)
-
-    def advance(self, count: int = 1) -> None:
-        """Print a line when the last one is old."""
-        self._work.done += count
-        if time.monotonic() - self._printed > _SECONDS_BETWEEN_LINES:
-            self._printed = time.monotonic()
-            print(f"  {self._work.figures()}", file=sys.stderr)
-
-    def note(self, text: str) -> None:
-        """Print a line."""
-        print(plain(text), file=sys.stderr)
-
-
-class _Work:
-    """One piece of work and how far it is."""
-
-    def __init__(self, what: str, total: int | None, unit: str) -> None:
-        self.what = plain(what)
-        self.total = total
-        self.unit = unit
-        self.done = 0
-        self._started = time.monotonic()
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def figures(self) -> str:
-        rate = self.done / max(self.seconds(), 1e-3)
-        if self.unit == "B":
-            total = f" of {self.total / 1e6:.0f}" if self.total else ""
-            return f"{self.done / 1e6:.0f}{total} MB, {rate / 1e6:.1f} MB/s"
-        total = f" of {self.total:,}" if self.total else ""
-        return f"{self.done:,}{total} {self.unit}, {rate:.0f}/s"
-
-    def summary(self) -> str:
-        figures = f": {self.figures()}" if self.done else ""
-        return f"{self.what}{figures}, {self.seconds():.0f} s"
-
-
-def plain(text: str) -> str:
-    """Return `text` on one line, "?" for what could move the cursor: names of pictures may hold anything."""
-    kept = (char == _JOINER or unicodedata.category(char) not in _UNSEEN for char in text)
-    return "".join(char if keep else "?" for char, keep in zip(text, kept, strict=True))

@@ -15,6 +15,7 @@ import typer
 from headstart import __version__
 from headstart.catalog import list_models
 from headstart.cli import options as opt
+from headstart.cli.installation import drop_in_findings
 from headstart.core.machine import describe_machine, instruction_sets, num_cores
 from headstart.core.offline import OFFLINE_VARIABLE, is_offline
 from headstart.core.paths import home
@@ -27,7 +28,7 @@ _SECONDS_TO_ANSWER = 3.0
 
 
 def doctor(json: opt.Json = False) -> None:
-    """Show what this machine can do: processor, GPU, disk, cache, compiler, extras, hosts that answer.
+    """Show what this machine can do, and what is installed: GPU, disk, compiler, extras, drop-in, hosts.
 
     \b
     Example:
@@ -56,6 +57,7 @@ def examine() -> dict[str, Any]:
         "cache": str(home()),
         "free disk": f"{shutil.disk_usage(place).free / 1e9:.1f} GB at {place}",
         "extras": _extras(),
+        **drop_in_findings(),
         "models here now": len(list_models(available=True)),
         "hosts that answer": _hosts(),
     }

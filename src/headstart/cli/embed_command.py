@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headstart.cli import options as opt
-from headstart.cli.console import plain, show_progress
+from headstart.cli.console import show_progress
 from headstart.core.errors import InputError
 from headstart.core.files import atomic_path
+from headstart.core.plain_progress import plain
 from headstart.core.records import dumps, to_json
 from headstart.core.spreadsheet import write_rows
 

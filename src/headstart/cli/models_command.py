@@ -4,19 +4,10 @@ from typing import Annotated
 
 import typer
 
-from headstart.catalog import find_model, list_models, weights_state
-from headstart.catalog.entry import ModelEntry
+from headstart.catalog import ModelFilter, find_model, search_models, sort_entries
+from headstart.catalog.filters import COMMERCIAL
 from headstart.cli import options as opt
-from headstart.cli.console import stdout_console
-from headstart.core.records import dumps
-
-_ROWS_ON_A_TERMINAL = 40
-_STATES = {
-    "package": "on this machine, in an installed package",
-    "cached": "on this machine, fetched before",
-    "file": "on this machine, a file of yours",
-    "missing": "not on this machine; fetched when first used",
-}
+from headstart.cli.models_output import Form, print_card, print_models
 
 
 def models(
@@ -29,9 +20,45 @@ def models(
     provider: Annotated[
         str | None, typer.Option("--provider", help="starter, pretrainedmodels, torchvision or timm.")
     ] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", help="Variants of one network: senet, convnext.")
+    ] = None,
+    license_name: Annotated[
+        str | None,
+        typer.Option("--license", help="'commercial' (known to permit it), 'unknown', or one: apache-2.0."),
+    ] = None,
+    pretrained_on: Annotated[
+        str | None, typer.Option("--pretrained-on", help="Data the weights have seen: in22k, laion.")
+    ] = None,
     max_params: Annotated[str | None, typer.Option("--max-params", help="At most so many: 30M.")] = None,
+    max_macs: Annotated[
+        str | None, typer.Option("--max-macs", help="At most so many multiply-adds a picture: 1G.")
+    ] = None,
+    max_features: Annotated[
+        int | None, typer.Option("--max-features", help="Features at most so many numbers wide.")
+    ] = None,
+    max_resolution: Annotated[
+        int | None, typer.Option("--max-resolution", help="Input at most so many pixels wide.")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", help="Classes that the weights tell apart: 1000; 0 for none.")
+    ] = None,
+    min_top1: Annotated[
+        str | None, typer.Option("--min-top1", help="ImageNet accuracy at least: 0.78 or 78%.")
+    ] = None,
+    min_real: Annotated[
+        str | None, typer.Option("--min-real", help="The same on ImageNet-ReaL, with labels looked at again.")
+    ] = None,
+    min_v2: Annotated[
+        str | None, typer.Option("--min-v2", help="The same on ImageNet-V2, with new pictures.")
+    ] = None,
     available: Annotated[bool, typer.Option("--available", help="Only what loads here and now.")] = False,
+    sort: Annotated[
+        str, typer.Option("--sort", help="name, params, macs, size, top1, real or v2; the best first.")
+    ] = "name",
+    reverse: Annotated[bool, typer.Option("--reverse", help="Sort the other way round.")] = False,
     json: opt.Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV to stdout, all facts a column each.")] = False,
 ) -> None:
     """List the models that can be had, or show one model's card.
 
@@ -39,80 +66,35 @@ def models(
     Examples:
       headstart models 'efficientnet*'
       headstart models --available
+      headstart models --license commercial --max-params 30M --sort top1
       headstart models efficientnet_lite0
     """
+    form: Form = "json" if json else "csv" if csv else "text"
     if pattern and not any(char in pattern for char in "*?["):
-        _print_card(find_model(pattern), json=json)
+        print_card(find_model(pattern), form)
         return
-    entries = list_models(
+    where = ModelFilter(
+        license=license_name,
+        pretrained_on=pretrained_on,
+        num_classes=classes,
+        max_macs=opt.parse_count(max_macs) if max_macs is not None else None,
+        max_feature_dim=max_features,
+        max_resolution=max_resolution,
+        min_top1=opt.parse_share(min_top1) if min_top1 is not None else None,
+        min_real=opt.parse_share(min_real) if min_real is not None else None,
+        min_v2=opt.parse_share(min_v2) if min_v2 is not None else None,
+    )
+    found = search_models(
         pattern,
         provider=provider,
-        max_params=opt.parse_count(max_params) if max_params else None,
+        family=family,
+        max_params=opt.parse_count(max_params) if max_params is not None else None,
         available=True if available else None,
+        where=where,
     )
-    if json:
-        typer.echo(dumps(entries), nl=False)
-    else:
-        _print_list(entries)
-
-
-def _print_list(entries: list[ModelEntry]) -> None:
-    import sys
-
-    shown = entries[:_ROWS_ON_A_TERMINAL] if sys.stdout.isatty() else entries
-    width = max((len(entry.name) for entry in shown), default=0)
-    for entry in shown:
-        side = entry.weights.preprocessing.input_size[0]
+    print_models(sort_entries(found.entries, f"-{sort}" if reverse else sort), form)
+    if license_name == COMMERCIAL and found.num_unknown_license:
         typer.echo(
-            f"{entry.name:<{width}}  {_params(entry):>8}  {side:>4} px  {_share(entry.weights.top1):>6}"
+            f"{found.num_unknown_license:,} hidden: whether their licence permits commercial use is unknown",
+            err=True,
         )
-    if len(shown) < len(entries):
-        typer.echo(
-            f"... {len(entries)} models in all; a pattern narrows them down, a pipe gets all", err=True
-        )
-    else:
-        typer.echo(f"{len(entries)} models", err=True)
-
-
-def _print_card(entry: ModelEntry, *, json: bool) -> None:
-    state = weights_state(entry)
-    if json:
-        typer.echo(dumps({"entry": entry, "state": state}), nl=False)
-        return
-    from headstart.preprocess import describe
-
-    weights, source = entry.weights, entry.weights.sources[0]
-    table = {
-        "name": entry.name,
-        "network": f"{entry.architecture}, family {entry.family}",
-        "parameters": _params(entry),
-        "features": str(entry.feature_dim or "known once it is built"),
-        "classes": str(weights.num_classes),
-        "trained on": weights.pretrained_on or "unknown",
-        "ImageNet top-1": _share(weights.top1),
-        "ImageNet top-5": _share(weights.top5),
-        "preprocessing": describe(weights.preprocessing),
-        "weights": _STATES[state],
-        "size": f"{source.size_bytes / 1e6:.1f} MB" if source.size_bytes else "unknown",
-        "sha256": source.sha256 or "unknown",
-        "licence": weights.license or "unknown",
-        "paper": entry.paper or "unknown",
-        "same weights as": ", ".join(entry.same_tensors_as) or "-",
-        **{f"source {place}": _source(source) for place, source in enumerate(weights.sources, start=1)},
-    }
-    console = stdout_console()
-    for label, value in table.items():
-        console.print(f"{label:<16} {value}", soft_wrap=True)
-
-
-def _source(source: object) -> str:
-    kind, location, filename = (getattr(source, name) for name in ("kind", "location", "filename"))
-    return f"{kind} {location}{' ' + filename if filename else ''}"
-
-
-def _params(entry: ModelEntry) -> str:
-    return f"{entry.num_params / 1e6:.1f} M" if entry.num_params else "?"
-
-
-def _share(value: float | None) -> str:
-    return "?" if value is None else f"{value:.1%}"

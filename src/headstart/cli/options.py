@@ -5,11 +5,14 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from headstart.core.errors import InputError
+
+if TYPE_CHECKING:
+    from headstart.catalog import ModelEntry
 
 Data = Annotated[
     str,
@@ -42,6 +45,9 @@ SampleText = Annotated[
     str, typer.Option("--sample", help="Work with a stratified part: train=2000,test=500.")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
+ModelNames = Annotated[
+    list[str], typer.Argument(metavar="MODEL", help="Names, or patterns: 'timm/resnet18*'.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Out = Annotated[
     Path | None,
@@ -95,6 +101,22 @@ def parse_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def parse_models(words: list[str]) -> "list[ModelEntry]":
+    """Return the rows that names and patterns stand for, each once; rows with the same tensors all stay.
+
+    Raises:
+        UnknownModelError: a name is unknown or a pattern fits nothing.
+    """
+    from headstart.catalog import expand, find_model, list_models
+
+    entries: dict[str, ModelEntry] = {}
+    for name in (name for word in words for name in parse_names(word)):
+        is_pattern = "@" not in name and any(char in name for char in "*?[")
+        found = list_models(name) or expand([name]).entries if is_pattern else [find_model(name)]
+        entries |= {entry.name: entry for entry in found}
+    return list(entries.values())
+
+
 def parse_count(text: str) -> float:
     """Return what a number with a unit means: "30M" is 30e6, "5e6" and "1.5B" likewise.
 
@@ -107,6 +129,18 @@ def parse_count(text: str) -> float:
         return float(text if unit == 1.0 else text[:-1]) * unit
     except ValueError as error:
         raise InputError(f"{text!r} is not a number", hint="for example 30M or 1.5e6") from error
+
+
+def parse_share(text: str) -> float:
+    """Return what a share means: "0.78" and "78%" are 0.78.
+
+    Raises:
+        InputError: it is no number.
+    """
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError as error:
+        raise InputError(f"{text!r} is not a number", hint="for example 0.78 or 78%") from error
 
 
 def command_line() -> str:

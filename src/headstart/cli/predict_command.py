@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from headstart.cli import options as opt
-from headstart.cli.console import plain, print_error, show_progress
+from headstart.cli.console import print_error, show_progress
 from headstart.core.errors import InputError
 from headstart.core.files import atomic_path
+from headstart.core.plain_progress import plain
 from headstart.core.spreadsheet import safe_cell
 
 if TYPE_CHECKING:

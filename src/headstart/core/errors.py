@@ -12,6 +12,7 @@
     ├── ModelError (RuntimeError)         a model that cannot be built, or lacks what was asked of it
     ├── WeightsError (OSError)            weights that cannot be had or must not be trusted
     │   ├── UnreachableError              no source of a weights file answered
+    │   ├── RefusedSourceError            a host that proves nothing, for a file without a whole sha256
     │   └── CorruptWeightsError           a weights file that is damaged, tampered with, or not tensors
     └── StorageError (OSError)            a file or folder that cannot be read or written
 
@@ -65,6 +66,10 @@ class WeightsError(HeadstartError, OSError):
 
 class UnreachableError(WeightsError):
     """None of a weights file's sources answered."""
+
+
+class RefusedSourceError(WeightsError):
+    """A host does not prove who it is, and the whole sha256 that would prove the file is not known."""
 
 
 class CorruptWeightsError(WeightsError):

@@ -3,13 +3,15 @@
 The rule for raising one: a reader must refuse what it could misread. So a number goes up by one when
 a file written from now on would be misunderstood by the code before the change, or the other way round;
 a new field that old readers may ignore does not raise it. A reader of number n reads n only, unless it
-says otherwise, and names both numbers when it refuses. An embedding cache of another number is passed
-over and made again; a run or a model folder is never silently replaced.
+says otherwise, and names both numbers when it refuses. An embedding cache or a converted weights file of
+another number is passed over and made again; a run or a model folder is never silently replaced.
 """
 
 from headstart.core.errors import StorageError
 
+BUNDLE_FORMAT = 1
 CATALOG_FORMAT = 2
+CONVERSION_FORMAT = 1
 EMBEDDING_CACHE_FORMAT = 1
 MODEL_FOLDER_FORMAT = 1
 RUN_FORMAT = 1

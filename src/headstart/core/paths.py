@@ -4,6 +4,7 @@
 """
 
 import os
+from functools import cache
 from pathlib import Path
 
 HOME_VARIABLE = "HEADSTART_HOME"
@@ -12,8 +13,11 @@ HOME_VARIABLE = "HEADSTART_HOME"
 def home() -> Path:
     """Return the folder of everything that headstart keeps between runs; it need not exist yet."""
     chosen = os.environ.get(HOME_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
+    return Path(chosen).expanduser() if chosen else _usual_home()
+
+
+@cache  # `headstart models` asks where each of its two thousand rows lies
+def _usual_home() -> Path:
     import platformdirs  # only where the variable is not set: it costs the start of every command
 
     return Path(platformdirs.user_cache_dir("headstart", appauthor=False))
@@ -22,6 +26,12 @@ def home() -> Path:
 def weights_dir() -> Path:
     """Return the folder of fetched weights files."""
     return home() / "weights"
+
+
+def conversions_dir() -> Path:
+    """Return the folder of weights files that were converted to safetensors."""
+    # No folder of fetched files has this name: see `headstart.catalog.places.fetched_path`.
+    return weights_dir() / "@converted"
 
 
 def embeddings_dir() -> Path:

@@ -2,12 +2,17 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import DataError
 from headstart.data.dataset import Exclusion, Split
+
+ClassesFrom: TypeAlias = Literal["folders", "file names"]
+"""What tells a picture's class: the folder it lies in, or its own name, whatever folder that is in."""
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
@@ -45,7 +50,7 @@ class Layout:
     excluded: tuple[Exclusion, ...]
 
 
-def read_layout(paths: Collection[str], *, location: str) -> Layout:
+def read_layout(paths: Collection[str], *, location: str, classes_from: ClassesFrom = "folders") -> Layout:
     """Work out classes and splits of pictures from their paths.
 
     A single top folder that holds only folders is stepped through. Where the top folders include "train"
@@ -55,6 +60,8 @@ def read_layout(paths: Collection[str], *, location: str) -> Layout:
     Args:
         paths: of the pictures, with "/" between folders; at least one.
         location: what they were found in, for messages.
+        classes_from: with "file names" folders are splits or mean nothing, and the class of a picture is its
+            file's name without the suffix.
 
     Raises:
         DataError: no folders that could be classes, or splits without a train part.
@@ -64,6 +71,7 @@ def read_layout(paths: Collection[str], *, location: str) -> Layout:
     depth = len(prefix)
     rows = [path[depth:] for path in parts]
     has_splits = _has_splits(rows, location)
+    num_folders = has_splits + (classes_from == "folders")
     excluded: list[Exclusion] = []
     ids: list[str] = []
     classes: list[str] = []
@@ -72,11 +80,11 @@ def read_layout(paths: Collection[str], *, location: str) -> Layout:
         split = SPLIT_NAMES.get(row[0].lower()) if has_splits else None
         if has_splits and split is None:
             excluded.append(Exclusion(id="/".join(row), reason="beside the folders train, val and test"))
-        elif len(row) < (3 if has_splits else 2):
+        elif len(row) <= num_folders:
             excluded.append(Exclusion(id="/".join(row), reason="not in a class folder"))
         else:
             ids.append("/".join(row))
-            classes.append(row[1 if has_splits else 0])
+            classes.append(row[has_splits] if classes_from == "folders" else PurePosixPath(row[-1]).stem)
             if split is not None:
                 splits.append(split)
     if not ids:

@@ -9,7 +9,7 @@ from headstart.core.errors import DataError, InputError
 from headstart.data.archive import list_zip
 from headstart.data.dataset import ImageDataset, PictureSource
 from headstart.data.folder import walk
-from headstart.data.layout import EXPECTED_LAYOUT, read_layout
+from headstart.data.layout import EXPECTED_LAYOUT, ClassesFrom, read_layout
 from headstart.data.named import canonical_name, known_names, open_named
 from headstart.data.names import is_left_by_system, is_picture_name, printable
 from headstart.data.sources import FileSource, JoinedSource, ZipSource
@@ -40,6 +40,31 @@ def open_dataset(location: str | Path, *, name: str | None = None) -> ImageDatas
         >>> len(digits), digits.num_classes
         (1797, 10)
     """
+    return _open(location, name, "folders")
+
+
+def open_by_file_names(location: str | Path) -> ImageDataset | None:
+    """Open a folder or zip in which the pictures' own names tell their classes. No picture is read yet.
+
+    Args:
+        location: a folder or zip, in which folders called train, val and test are splits and others mean
+            nothing.
+
+    Returns:
+        The pictures, each in a class that is called as its file is, without the suffix; None where `location`
+        is a table or a known name, which say themselves what the classes are.
+
+    Raises:
+        InputError: there is no such file or folder.
+        DataError: it holds no pictures, or the zip is broken.
+    """
+    path = Path(location).expanduser()
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        return _open(location, None, "file names")
+    return None
+
+
+def _open(location: str | Path, name: str | None, classes_from: ClassesFrom) -> ImageDataset:
     path = Path(location).expanduser()
     if not os.path.lexists(path):
         known = canonical_name(str(location))
@@ -49,9 +74,9 @@ def open_dataset(location: str | Path, *, name: str | None = None) -> ImageDatas
     title = name or printable(path.absolute().stem if path.is_file() else path.resolve().name) or "pictures"
     text = printable(str(location))
     if path.is_dir():
-        return _open_folder(path, name=title, location=text)
+        return _open_folder(path, name=title, location=text, classes_from=classes_from)
     if path.suffix.lower() == ".zip":
-        return _open_zip(path, name=title, location=text)
+        return _open_zip(path, name=title, location=text, classes_from=classes_from)
     if path.suffix.lower() in _TABLE_SUFFIXES:
         return open_csv(path, name=title, location=text)
     raise InputError(
@@ -60,7 +85,7 @@ def open_dataset(location: str | Path, *, name: str | None = None) -> ImageDatas
     )
 
 
-def _open_folder(path: Path, *, name: str, location: str) -> ImageDataset:
+def _open_folder(path: Path, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
     files = list(walk(path))
     pictures = [file for file in files if is_picture_name(file)]
     if not pictures:
@@ -68,7 +93,7 @@ def _open_folder(path: Path, *, name: str, location: str) -> ImageDataset:
         hint = f"did you mean the table in it, {str(path / tables[0])!r}?" if tables else EXPECTED_LAYOUT
         raise DataError(f"there are no pictures in {location!r} ({len(files)} other files)", hint=hint)
     real_names = {printable(file): file for file in pictures}
-    layout = read_layout(real_names, location=location)
+    layout = read_layout(real_names, location=location, classes_from=classes_from)
     depth = layout.prefix.count("/")
     root = path.joinpath(*pictures[0].split("/")[:depth]).absolute()
     renamed = {
@@ -87,14 +112,14 @@ def _open_folder(path: Path, *, name: str, location: str) -> ImageDataset:
     )
 
 
-def _open_zip(path: Path, *, name: str, location: str) -> ImageDataset:
+def _open_zip(path: Path, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
     listing = list_zip(path)
     if not listing.members:
         raise DataError(
             f"there are no pictures in {location!r} ({listing.num_passed_over} other files)",
             hint=EXPECTED_LAYOUT,
         )
-    layout = read_layout(listing.members, location=location)
+    layout = read_layout(listing.members, location=location, classes_from=classes_from)
     return ImageDataset(
         name=name,
         location=location,

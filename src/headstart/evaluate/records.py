@@ -33,6 +33,8 @@ class Evaluation:
         log_loss: mean of -log probability of the true class, in nats.
         calibration_error: debiased expected calibration error, in [0, 1].
         n: number of pictures.
+        top5: share whose true class is among the five most probable, in [0, 1], Wilson interval; None where
+            there are no more than five classes.
     """
 
     accuracy: Estimate
@@ -41,6 +43,7 @@ class Evaluation:
     log_loss: Estimate
     calibration_error: Estimate
     n: int
+    top5: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,9 @@ class Classifier(nn.Module):
 
     Attributes:
         backbone: maps pictures to pooled features.
-        head: the affine layer of shape (K, D), or None.
-        class_names: K names in the order of the logits; () without a head.
+        head: the affine layer of shape (K, D); the identity where the features are the logits; or None.
+        classify: the whole network for one that gives logits without such a head, or None.
+        class_names: K names in the order of the logits; () without a classifier.
         preprocessing: what the pictures go through first.
         entry: the catalogue's row that it comes from.
         feature_dim: D.
@@ -35,17 +36,18 @@ class Classifier(nn.Module):
         temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        if parts.head is not None and parts.head.out_features != len(class_names):
+        if isinstance(parts.head, nn.Linear) and parts.head.out_features != len(class_names):
             raise InputError(
                 f"{len(class_names)} class names for a head of {parts.head.out_features} classes"
             )
         self.backbone = parts.backbone
         self.head = parts.head
+        self.classify = parts.classify
         self.feature_dim = parts.feature_dim
         self.network = parts.network
         self.entry = entry
         self.preprocessing = preprocessing
-        self.class_names = class_names if parts.head is not None else ()
+        self.class_names = class_names if parts.has_classifier else ()
         self.temperature = temperature
         self.eval()
 
@@ -75,21 +77,59 @@ class Classifier(nn.Module):
         Raises:
             ModelError: the network has no head.
         """
-        if self.head is None:
+        if self.head is not None:
+            logits: torch.Tensor = self.head(features)
+            return logits
+        if self.classify is not None:
             raise ModelError(
-                f"{self.name} gives features but has no classifier of its own",
-                hint=f"train one on your pictures: headstart probe DATA --models {self.name}",
+                f"the logits of {self.name} cannot be computed from its pooled features",
+                hint="call the classifier itself on preprocessed pictures",
             )
-        logits: torch.Tensor = self.head(features)
-        return logits
+        raise self._lacks_classifier()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map preprocessed pictures (N, 3, H, W) to logits (N, K)."""
+        if self.classify is not None:
+            logits: torch.Tensor = self.classify(x)
+            return logits
         return self.logits(self.features(x))
 
     def probabilities(self, features: torch.Tensor) -> torch.Tensor:
         """Map features (N, D) to calibrated probabilities: float32 of shape (N, K), rows sum to 1."""
         return torch.softmax(self.logits(features.float()) / self.temperature, dim=1)
+
+    def with_logits_as_features(self) -> "Classifier":
+        """Return what predictions are made with: features that `probabilities` makes probabilities of.
+
+        With a head that is this classifier itself; else its features are the logits of the whole network, so
+        that whatever runs networks and keeps their features does it for this one too.
+
+        Raises:
+            ModelError: the network has no classifier.
+        """
+        if self.head is not None:
+            return self
+        if self.classify is None:
+            raise self._lacks_classifier()
+        parts = Parts(
+            backbone=self.classify,
+            head=nn.Identity(),
+            feature_dim=len(self.class_names),
+            network=self.network,
+        )
+        return Classifier(
+            parts,
+            entry=self.entry,
+            preprocessing=self.preprocessing,
+            class_names=self.class_names,
+            temperature=self.temperature,
+        )
+
+    def _lacks_classifier(self) -> ModelError:
+        return ModelError(
+            f"{self.name} gives features but has no classifier of its own",
+            hint=f"train one on your pictures: headstart probe DATA --models {self.name}",
+        )
 
     def with_head(
         self, head: nn.Linear, class_names: tuple[str, ...], *, temperature: float = 1.0
@@ -109,7 +149,11 @@ class Classifier(nn.Module):
     def with_preprocessing(self, preprocessing: Preprocessing) -> "Classifier":
         """Return a classifier that shares all but the preprocessing."""
         parts = Parts(
-            backbone=self.backbone, head=self.head, feature_dim=self.feature_dim, network=self.network
+            backbone=self.backbone,
+            head=self.head,
+            feature_dim=self.feature_dim,
+            network=self.network,
+            classify=self.classify,
         )
         return Classifier(
             parts,

@@ -10,11 +10,12 @@ from headstart.catalog import find_model
 from headstart.catalog.entry import ModelEntry
 from headstart.core.errors import InputError
 from headstart.core.progress import SILENT, Progress
-from headstart.models import timm_models, torchvision_models
+from headstart.models import timm_models
 from headstart.models.classifier import Classifier
 from headstart.models.folder import fixed_side, folder_entry, is_model_folder, load_folder
-from headstart.models.networks import build_network, head_name
-from headstart.weights import fetch, read_tensors
+from headstart.models.imagenet import class_names
+from headstart.models.networks import build_network, head_name, own_names
+from headstart.weights import fetch, fetched_tensors
 
 
 def resolve(name: str) -> ModelEntry:
@@ -68,19 +69,21 @@ def load(
             return classifier
         torch.manual_seed(seed)
         head = nn.Linear(classifier.feature_dim, num_classes)
-    return classifier.with_head(head, _class_names(num_classes))
+    return classifier.with_head(head, class_names(num_classes))
 
 
 def _assemble(entry: ModelEntry, *, pretrained: bool, progress: Progress) -> Classifier:
-    tensors = read_tensors(fetch(entry.weights, progress=progress).path) if pretrained else None
+    tensors = fetched_tensors(fetch(entry, progress=progress), progress=progress) if pretrained else None
     network = network_of(entry)
     if tensors is not None and _is_starter(entry):
         tensors = timm_models.rename_starter_tensors(tensors, network)
+    elif tensors is not None:
+        tensors = own_names(network, tensors)
     num_classes = entry.weights.num_classes
     if tensors is not None and entry.provider == "checkpoint":
         num_classes = _count_classes(network, tensors)
     parts = build_network(network, num_classes=num_classes, tensors=tensors, fixed_side=fixed_side(entry))
-    names = () if parts.head is None else _class_names(parts.head.out_features)
+    names = class_names(num_classes) if parts.has_classifier else ()
     return Classifier(parts, entry=entry, preprocessing=entry.weights.preprocessing, class_names=names)
 
 
@@ -107,10 +110,3 @@ def _count_classes(network: str, tensors: dict[str, torch.Tensor]) -> int:
     return (
         0 if network.startswith("timm/") else 1000
     )  # timm builds without a head; else loading names what lacks
-
-
-def _class_names(num_classes: int) -> tuple[str, ...]:
-    """Return ImageNet-1k's names for 1,000 classes, numbers for any other count."""
-    if num_classes == 1000:
-        return torchvision_models.class_names()
-    return tuple(f"class {index}" for index in range(num_classes))

@@ -5,6 +5,7 @@ import torch
 from headstart.core.errors import ModelError
 from headstart.models import ports, timm_models, torchvision_models
 from headstart.models.parts import Parts
+from headstart.models.port_names import rename_tensors
 
 
 def build_network(
@@ -37,6 +38,12 @@ def build_network(
     if provider == "pretrainedmodels":
         return ports.build(architecture, num_classes=num_classes, tensors=tensors)
     raise ModelError(f"the network {network!r} has a provider that headstart does not know")
+
+
+def own_names(network: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors under the names that the network has, whichever library's file they are from."""
+    provider, _, architecture = network.partition("/")
+    return rename_tensors(architecture, tensors) if provider == "pretrainedmodels" else tensors
 
 
 def head_name(network: str, tensors: dict[str, torch.Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""A network taken apart: what makes features, and the affine layer that makes logits of them."""
+"""A network taken apart: what makes features, and what makes logits of them."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,25 @@ class Parts:
 
     Attributes:
         backbone: maps float pictures (N, 3, H, W) to pooled features (N, D).
-        head: maps features (N, D) to logits (N, K); None where the network has no affine head on its pooled
-            features (self-supervised ones have none, SqueezeNet's comes before its pooling).
+        head: maps features (N, D) to logits (N, K); the identity where the features are the logits; None
+            where the logits are no affine map of the pooled features, or there are none.
         feature_dim: D.
         network: the code that computes it, as provider and architecture: "timm/tf_efficientnet_lite0".
+        classify: the whole network, pictures (N, 3, H, W) to logits (N, K), for one that classifies without
+            such a head: SqueezeNet does so before its pooling, distilled transformers with two heads. It
+            shares its tensors with the backbone. None where there is a head, or no classifier.
     """
 
     backbone: nn.Module
-    head: nn.Linear | None
+    head: nn.Linear | nn.Identity | None
     feature_dim: int
     network: str
+    classify: nn.Module | None = None
+
+    @property
+    def has_classifier(self) -> bool:
+        """Whether the network gives logits, in whichever way."""
+        return self.head is not None or self.classify is not None
 
 
 def affine_head(layer: object) -> nn.Linear | None:

@@ -1,5 +1,6 @@
 """Adapter for timm, and for the packages whose tensors are timm's under other names."""
 
+import copy
 import re
 from typing import Any
 
@@ -11,9 +12,10 @@ from headstart.models.parts import Parts, affine_head, misfit
 
 
 def head_name(architecture: str) -> str:
-    """Return the name of the classifier's layer in timm's state dict, "" where timm names none."""
+    """Return the name of the classifier's layer in timm's state dict, of several the first's, "" of none."""
     classifier = (timm.get_pretrained_cfg(architecture) or timm.models.PretrainedCfg()).classifier
-    return classifier if isinstance(classifier, str) else ""
+    first = classifier[0] if isinstance(classifier, (list, tuple)) and classifier else classifier
+    return first if isinstance(first, str) else ""
 
 
 def build(
@@ -51,9 +53,22 @@ def build(
     except RuntimeError as error:
         raise misfit(f"timm/{architecture}", error) from error
     head = affine_head(network.get_classifier())
+    whole = _sharing_copy(network) if head is None and num_classes else None
     network.reset_classifier(0)
     feature_dim = head.in_features if head is not None else int(network.head_hidden_size)
-    return Parts(backbone=network, head=head, feature_dim=feature_dim, network=f"timm/{architecture}")
+    return Parts(
+        backbone=network,
+        head=head,
+        feature_dim=feature_dim,
+        network=f"timm/{architecture}",
+        classify=whole,
+    )
+
+
+def _sharing_copy(network: torch.nn.Module) -> torch.nn.Module:
+    """Return a copy that stays whole when the network is taken apart, on the very same tensors."""
+    tensors = (*network.parameters(), *network.buffers())
+    return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
 
 
 def _size_option(architecture: str, fixed_side: int | None) -> dict[str, Any]:

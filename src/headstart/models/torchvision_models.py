@@ -10,14 +10,18 @@ from headstart.models.parts import Parts, affine_head, load_tensors
 # These two were trained on pictures in -1..1 and bring their own conversion, which torchvision switches on
 # only when it loads the weights itself. Source: torchvision/models/inception.py and googlenet.py.
 _CONVERT_INPUT = ("googlenet", "inception_v3")
-# Its classifier is convolution, ReLU and pooling, so no affine map of pooled features gives its logits.
+# Their classifier is convolution, ReLU and pooling, so no affine map of pooled features gives the logits.
 _SQUEEZENETS = ("squeezenet1_0", "squeezenet1_1")
 
 
 def head_name(tensors: dict[str, torch.Tensor]) -> str:
-    """Return the name of the last linear layer in a state dict, the classifier; "" if there is none."""
-    matrices = [name for name, tensor in tensors.items() if tensor.ndim == 2 and name.endswith(".weight")]
-    return matrices[-1].removesuffix(".weight") if matrices else ""
+    """Return the name of the classifier's layer in a state dict, "" if it has no layers.
+
+    It is the last linear one; SqueezeNet has none, and its last convolution classifies.
+    """
+    weights = [name for name in tensors if name.endswith(".weight")]
+    matrices = [name for name in weights if tensors[name].ndim == 2]
+    return (matrices or weights or [""])[-1].removesuffix(".weight")
 
 
 def build(
@@ -44,7 +48,7 @@ def build(
         load_tensors(network, dict(tensors), network=name)
     if architecture in _SQUEEZENETS:
         backbone = nn.Sequential(network.get_submodule("features"), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        return Parts(backbone=backbone, head=None, feature_dim=512, network=name)
+        return Parts(backbone=backbone, head=None, feature_dim=512, network=name, classify=network)
     path = _last_linear(network)
     head = affine_head(network.get_submodule(path))
     if head is None:

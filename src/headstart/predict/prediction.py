@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from headstart.core.errors import ModelError
 from headstart.core.progress import SILENT, Progress
 from headstart.data import Exclusion, ImageDataset, PictureSource, list_pictures
 from headstart.embed.check import measure_cosine, spread_sample
@@ -50,13 +49,13 @@ def predict(
     """Yield one prediction a picture, in the order of the pictures.
 
     Args:
-        classifier: must have a head.
+        classifier: must know classes.
         pictures: a data set, or a file, folder or zip of pictures, or several of these.
         options: device and precision.
         progress: told about every picture.
 
     Raises:
-        ModelError: the classifier has no head.
+        ModelError: the network has no classifier.
         DataError: a path does not exist, or holds no pictures.
 
     Example:
@@ -67,11 +66,7 @@ def predict(
         >>> [row.probabilities.shape for row in hs.predict(classifier, grey)]
         [(2,)]
     """
-    if classifier.head is None:
-        raise ModelError(
-            f"{classifier.name} gives features but has no classifier of its own",
-            hint=f"train one on your pictures: headstart probe DATA --models {classifier.name}",
-        )
+    classifier = classifier.with_logits_as_features()
     ids, source = _pictures(pictures)
     return _stream(classifier, ids, source, options, progress)
 

@@ -2,13 +2,18 @@
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from headstart.core.errors import DataError
 from headstart.core.progress import SILENT, Progress
 from headstart.data import ImageDataset
-from headstart.embed import PlanOptions
+from headstart.data.scan import scan
+from headstart.embed import PlanOptions, embed
 from headstart.models import Classifier
-from headstart.predict.prediction import predict
+from headstart.predict.labelled import held_out
+from headstart.predict.matching import attempt, first_complete, rules_for
+
+_ROWS_AT_ONCE = 4096  # a thousand classes of as many pictures are 16 MiB
 
 
 def predict_labelled(
@@ -20,10 +25,12 @@ def predict_labelled(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return a classifier's probabilities of labelled pictures, and the labels in the classifier's order.
 
-    A data set with a test split of its own is predicted on that part alone.
+    Of a data set with a test or val part of its own that part alone is predicted. Features come from the
+    embedding cache, where they are kept for the next time.
 
     Args:
-        classifier: must know every class of the data set, by name.
+        classifier: must know every class of the data set by name; ImageNet's classes may be wordnet ids or
+            indices.
         dataset: labelled pictures.
         options: device and precision.
         progress: told about every picture.
@@ -34,23 +41,26 @@ def predict_labelled(
 
     Raises:
         DataError: a class of the data set is unknown to the classifier, or nothing could be read.
-        ModelError: the classifier has no head.
+        ModelError: the network has no classifier.
     """
-    if dataset.given_splits is not None and "test" in dataset.given_splits:
-        part = [index for index, name in enumerate(dataset.given_splits) if name == "test"]
-        dataset = dataset.select(part)
-    places = {name: place for place, name in enumerate(classifier.class_names)}
-    unknown = [name for name in dataset.class_names if name not in places]
-    if unknown:
-        known = ", ".join(repr(name) for name in classifier.class_names[:5])
-        raise DataError(
-            f"{classifier.name} does not know the class {unknown[0]!r}"
-            + (f" nor {len(unknown) - 1} others" if len(unknown) > 1 else ""),
-            hint=f"it knows {len(classifier.class_names)} classes: {known}, ...",
-        )
-    translate = np.array([places[name] for name in dataset.class_names], np.int64)
-    rows = list(predict(classifier, dataset, options=options, progress=progress))
-    read = [index for index, row in enumerate(rows) if not row.error]
-    if not read:
+    scorer = classifier.with_logits_as_features()
+    part = held_out(dataset)
+    rules = (rule for rule in rules_for(classifier.class_names) if not rule.in_file_names)
+    pictures, _ = first_complete(classifier, (attempt(rule, part) for rule in rules))
+    if pictures.digests is None:
+        pictures = scan(pictures, max_unreadable=1.0, progress=progress).dataset
+    embeddings = embed(scorer, pictures, options=options, progress=progress) if len(pictures) else None
+    if embeddings is None or not embeddings.ids:
         raise DataError("none of the pictures could be read")
-    return np.stack([rows[index].probabilities for index in read]), translate[dataset.labels[read]]
+    progress.note(f"{classifier.name} was run in {embeddings.plan}")
+    return _probabilities(scorer, embeddings.features), embeddings.labels
+
+
+def _probabilities(classifier: Classifier, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return probabilities, float32 of shape (N, K), of features of shape (N, D)."""
+    probabilities = np.empty((len(features), len(classifier.class_names)), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(features), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            probabilities[rows] = classifier.probabilities(torch.from_numpy(features[rows])).numpy()
+    return probabilities

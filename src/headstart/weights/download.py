@@ -7,19 +7,18 @@ file, so that a later attempt asks for the rest only, and starts again when the 
 import http.client
 import json
 import shutil
-import ssl
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlsplit
 
+from headstart.catalog.addresses import host_of
 from headstart.core.errors import StorageError, UnreachableError, WeightsError
 from headstart.core.files import storage_errors, write_text
 from headstart.core.progress import Progress
+from headstart.weights.channel import Channel
 
 TIMEOUT_SECONDS = 20.0
 RETRY_DELAYS_SECONDS = (1.0, 2.0, 4.0)
@@ -33,12 +32,9 @@ class _TransientError(Exception):
     """An attempt failed in a way that the next one may not."""
 
 
-def host_of(address: str) -> str:
-    """Return the host of an address, for messages."""
-    return urlsplit(address).hostname or address
-
-
-def download(address: str, part: Path, *, name: str, size_bytes: int, progress: Progress) -> None:
+def download(
+    address: str, part: Path, *, name: str, size_bytes: int, digest_known: bool, progress: Progress
+) -> None:
     """Bring the file at `address` to `part`, continuing what an earlier attempt left there.
 
     Args:
@@ -46,21 +42,24 @@ def download(address: str, part: Path, *, name: str, size_bytes: int, progress: 
         part: the unfinished file; complete when this returns.
         name: the file's name, for messages.
         size_bytes: its exact size, 0 where it is not known.
+        digest_known: whether the caller knows the file's whole sha256, and will check it.
         progress: counts the bytes.
 
     Raises:
+        RefusedSourceError: the host does not prove who it is, and no digest would prove the file.
         UnreachableError: the host cannot be reached, or fails again and again.
         WeightsError: the host answers, but not with the file.
         StorageError: the file cannot be written.
     """
     delays = [*RETRY_DELAYS_SECONDS]
-    while not _is_complete(address, part):
+    channel = Channel(digest_known=digest_known, progress=progress)
+    while not _is_complete(address, part, channel):
         try:
-            with _open(address, part) as response:
-                offset, total = _begin(response, address, part)
+            with _open(address, part, channel) as response:
+                offset, total = _begin(response, address, part, channel)
                 if size_bytes and total not in (None, size_bytes):
                     raise WeightsError(f"{host_of(address)}: offers {total:,} bytes; expected {size_bytes:,}")
-                _check_space(part, (total or offset) - offset)
+                check_space(part, (total or offset) - offset)
                 progress.start(f"fetching {name}", total=total, unit="B")
                 progress.advance(offset)
                 _receive(response, address, part, progress)
@@ -85,71 +84,46 @@ def _note_path(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def _started(address: str, part: Path) -> tuple[int, str, int]:
+def _started(address: str, part: Path, channel: Channel) -> tuple[int, str, int]:
     """Return what is known of an unfinished file that can be continued, (0, "", 0) where there is none.
+
+    What was received while the digest was known may come from a host that proves nothing; it is not continued
+    without the digest, nor the other way round.
 
     Returns:
         How many bytes are there, what the server called the file's version, and its whole size or 0.
     """
     try:
         note = json.loads(_note_path(part).read_text(encoding="utf-8"))
-        if note["address"] == address and note["validator"]:
+        same = (note["address"], note["digest_known"]) == (address, channel.digest_known)
+        if same and note["validator"]:
             return part.stat().st_size, str(note["validator"]), int(note["total"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # none there, or one that somebody else wrote
     return 0, "", 0
 
 
-def _is_complete(address: str, part: Path) -> bool:
+def _is_complete(address: str, part: Path, channel: Channel) -> bool:
     """Return whether all bytes are there already, as after a kill just before the file was put in place."""
-    offset, _, total = _started(address, part)
+    offset, _, total = _started(address, part, channel)
     return offset == total > 0
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to http and https only, and never from https down to http."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        scheme = urlsplit(newurl).scheme.lower()
-        if scheme != "https" and (scheme != "http" or req.type == "https"):
-            fp.close()
-            raise WeightsError(f"{host_of(req.full_url)}: redirects to {scheme}://, which is not followed")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    # Made by hand: the ready-made one also opens file:, ftp: and data: addresses.
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _open(address: str, part: Path) -> http.client.HTTPResponse:
+def _open(address: str, part: Path, channel: Channel) -> http.client.HTTPResponse:
     headers = {"User-Agent": "headstart"}
-    offset, validator, _ = _started(address, part)
+    offset, validator, _ = _started(address, part, channel)
     if offset:
         headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
     host = host_of(address)
     try:
         request = urllib.request.Request(address, headers=headers)
-        response = _opener().open(request, timeout=TIMEOUT_SECONDS)
+        return channel.open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         with error:
             if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
                 discard(part)
                 raise _TransientError("the file has become shorter") from error
-            reason = _status(error.code)
+            reason = _status(error)
             if error.code in _TRY_AGAIN or error.code >= 500:
                 raise _TransientError(reason) from error
             raise WeightsError(f"{host}: {reason}") from error
@@ -159,18 +133,16 @@ def _open(address: str, part: Path) -> http.client.HTTPResponse:
         if isinstance(error, WeightsError):
             raise
         raise _TransientError(_reason(error)) from error
-    return response  # type: ignore[no-any-return]
 
 
-def _status(code: int) -> str:
-    if 300 <= code < 400:
-        return "redirects in a circle"
-    return f"{http.client.responses.get(code, 'unknown status').lower()} (HTTP {code})"
+def _status(error: urllib.error.HTTPError) -> str:
+    if 300 <= error.code < 400:  # what was no redirect that could be followed
+        is_circle = urllib.request.HTTPRedirectHandler.inf_msg in str(error.msg)
+        return "redirects in a circle" if is_circle else "redirects to an address that is not followed"
+    return f"{http.client.responses.get(error.code, 'unknown status').lower()} (HTTP {error.code})"
 
 
 def _reason(error: object) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid: {error.verify_message}"
     if isinstance(error, TimeoutError):
         return f"no answer within {TIMEOUT_SECONDS:g} s"
     if isinstance(error, http.client.RemoteDisconnected):
@@ -180,7 +152,9 @@ def _reason(error: object) -> str:
     return str(error) or type(error).__name__
 
 
-def _begin(response: http.client.HTTPResponse, address: str, part: Path) -> tuple[int, int | None]:
+def _begin(
+    response: http.client.HTTPResponse, address: str, part: Path, channel: Channel
+) -> tuple[int, int | None]:
     """Return (bytes that are here already, bytes of the whole file or None), with `part` cut accordingly."""
     headers: Message = response.headers
     if response.status == http.client.PARTIAL_CONTENT:
@@ -198,12 +172,18 @@ def _begin(response: http.client.HTTPResponse, address: str, part: Path) -> tupl
     with storage_errors(part, "write"):
         discard(part)  # before the new note, so that no note ever stands beside bytes of another version
         part.touch()
-        note = {"address": address, "validator": validator, "total": total or 0}
+        note = {
+            "address": address,
+            "validator": validator,
+            "total": total or 0,
+            "digest_known": channel.digest_known,
+        }
         write_text(_note_path(part), json.dumps(note))
     return 0, total
 
 
-def _check_space(part: Path, needed_bytes: int) -> None:
+def check_space(part: Path, needed_bytes: int) -> None:
+    """Refuse to begin a file that the disk has no room for. Raises StorageError."""
     free = shutil.disk_usage(part.parent).free
     if needed_bytes > free:
         raise StorageError(

