@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import headstart as hs
-from headstart.core.errors import DataError, InputError
+from headstart.core.errors import DataError, InputError, ModelError
 from headstart.embed import PlanOptions
 from headstart.models import Classifier
+from headstart.models.parts import Parts
 from headstart.predict import LabelledPictures, open_labelled, predict_labelled
 
 TENCH, GOLDFISH, DAISY = "n01440764", "n01443537", "n11939491"
@@ -203,6 +204,14 @@ def test_other_models_need_class_folders_as_ever(tiny_models: tuple[str, str], t
         open_labelled(own, str(tmp_path / "empty"))
     with pytest.raises(InputError, match="no file or folder"):
         open_labelled(own, str(tmp_path / "nowhere"))
+
+
+def test_a_network_without_a_classifier_is_the_one_to_blame(imagenet: Classifier, few_shapes: Path) -> None:
+    parts = Parts(backbone=imagenet.backbone, head=None, feature_dim=imagenet.feature_dim, network="x")
+    headless = Classifier(parts, entry=imagenet.entry, preprocessing=imagenet.preprocessing, class_names=())
+    with pytest.raises(ModelError, match="no classifier of its own") as caught:
+        open_labelled(headless, str(few_shapes))
+    assert "headstart probe" in caught.value.hint
 
 
 @pytest.mark.parametrize("location", ["empty", "broken.zip", "nowhere"])

@@ -58,7 +58,9 @@ def open_labelled(
         DataError: there is nothing to open, a class is unknown to the classifier, or too many pictures
             cannot be read.
         InputError: the name or the numbers cannot be used.
+        ModelError: the network has no classifier.
     """
+    classifier.with_logits_as_features()  # a network without classes fails here, before any picture is blamed
     if "train" in sample and "test" not in sample:
         raise InputError(
             f"a sample of train={sample['train']} was asked for, but models are measured on test pictures",
