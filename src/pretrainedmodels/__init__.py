@@ -9,6 +9,8 @@ The networks, their weights and the catalogue belong to `headstart`. Importing t
 no torch. What differs from version 0.7.4 is told in docs/migrating.md.
 """
 
+from typing import Any
+
 from pretrainedmodels import constructors, models
 from pretrainedmodels.settings import model_names, pretrained_settings
 from pretrainedmodels.version import __version__
@@ -19,7 +21,7 @@ __all__ = ["__version__", "datasets", "model_names", "models", "pretrained_setti
 globals().update({name: getattr(constructors, name) for name in model_names})
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Import `utils` and `datasets`, which need torchvision, when they are first asked for."""
     if name in ("datasets", "utils"):
         from importlib import import_module

@@ -14,6 +14,11 @@ from torchvision import transforms
 __all__ = ["Identity", "LoadImage", "LoadTransformImage", "ToRange255", "ToSpaceBGR", "TransformImage"]
 
 
+def munchify(settings: Mapping[str, Any]) -> SimpleNamespace:
+    """Return settings with attributes in place of keys; the original had it from the package munch."""
+    return SimpleNamespace(**settings)
+
+
 class ToSpaceBGR:
     """Swaps red and blue of a tensor (C, H, W), if `is_bgr`."""
 
@@ -59,7 +64,7 @@ class TransformImage:
         preserve_aspect_ratio: bool = True,
     ) -> None:
         if isinstance(opts, Mapping):
-            opts = SimpleNamespace(**opts)
+            opts = munchify(opts)
         self.input_size = opts.input_size
         self.input_space = opts.input_space
         self.input_range = opts.input_range

@@ -161,15 +161,15 @@ def test_zip_bomb_is_refused_unopened(pack: Pack, home: Path) -> None:
 def test_encrypted_entry_is_refused(pack: Pack, home: Path) -> None:
     path = pack()
     raw = bytearray(path.read_bytes())
-    raw[raw.index(b"PK\x01\x02") + 8] |= 1
+    raw[raw.rindex(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(raw)
-    assert_refused(path, home, "encrypted")
+    assert_refused(path, home, "compressed or encrypted")
 
 
 def test_name_that_stands_twice_is_refused(pack: Pack, home: Path) -> None:
     """One reader would take the first, another the last."""
-    assert_refused(pack((f"weights/{GOOD_DIGEST}", b"evil weights")), home, "twice")
-    assert_refused(pack(("bundle.json", b"{}")), home, "twice")
+    assert_refused(pack((f"weights/{GOOD_DIGEST}", b"evil weights")), home, f"{GOOD_DIGEST} twice")
+    assert_refused(pack(("bundle.json", b"{}")), home, r"bundle\.json twice")
 
 
 def test_entries_that_lie_over_each_other_are_refused(pack: Pack, home: Path) -> None:
@@ -319,11 +319,34 @@ def test_no_changed_byte_lets_a_wrong_file_in(pack: Pack, home: Path) -> None:
     assert {each.name for each in home.rglob("*") if each.is_file()} <= {"good.pth.json", "good.pth.lock"}
 
 
-def test_file_with_another_content_than_its_name_says_is_refused(pack: Pack) -> None:
-    path = pack(parts={f"weights/{GOOD_DIGEST}": b"evil weights"})
+@pytest.mark.parametrize(("name", "content"), [("mine/good", GOOD), ("mine/loose", LOOSE)])
+def test_file_with_another_content_than_its_name_says_is_refused(
+    pack: Pack, name: str, content: bytes
+) -> None:
+    """Trusting the bundle is trusting what it states of itself, not whatever has become of it."""
+    manifest = {"format": 1, "models": [model(name, content)]}
+    path = pack(manifest=manifest, parts={f"weights/{sha(content)}": content.replace(b"weights", b"we1ghts")})
     (taken,) = read_bundle(path, trust=True)
     assert taken.outcome == "refused"
-    assert weights_state(find_model("mine/good")) == "missing"
+    assert weights_state(find_model(name)) == "missing"
+
+
+def test_file_without_the_digits_that_the_catalogue_knows_is_refused_trusted_or_not(
+    pack: Pack, home: Path, tmp_path: Path
+) -> None:
+    row = {"name": "mine/named", "architecture": "timm/resnet18"}
+    row |= {"sources": [["url", "https://weights.test/named-0123abcd.pth"]]}
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    source = {"kind": "url", "location": "https://weights.test/named-0123abcd.pth", "filename": ""}
+    manifest = {"format": 1, "models": [model("mine/named", LOOSE, source=source)]}
+    for trust in (False, True):
+        path = pack(manifest=manifest, parts={f"weights/{LOOSE_DIGEST}": LOOSE})
+        (taken,) = read_bundle(path, trust=trust)
+        assert (taken.outcome, taken.reason) == (
+            "refused",
+            f"its sha256 is {LOOSE_DIGEST}; expected 0123abcd",
+        )
+    assert not home.exists()
 
 
 def test_file_that_claims_a_name_of_the_catalogue_is_refused(pack: Pack) -> None:
@@ -372,7 +395,17 @@ def test_place_comes_from_the_catalogue_here_and_never_from_the_bundle(
 
 @pytest.mark.parametrize(
     "name",
-    ["mine/nobody", "timm/resnet18@rows.json", "resnet18", "good", "mine/*", "", "../evil", "bundle.zip"],
+    [
+        "mine/nobody",
+        "timm/resnet18@rows.json",
+        "timm/resnet18@missing.pth",
+        "resnet18",
+        "loose",
+        "mine/*",
+        "",
+        "../evil",
+        "bundle.zip",
+    ],
 )
 def test_name_that_is_none_of_the_catalogue_is_passed_over(
     pack: Pack, home: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,7 +3,6 @@
 The weights are random: what a program does with a network is judged here, not where its weights come from.
 """
 
-import importlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,14 +134,111 @@ def test_apache_tvm() -> None:
         torch.testing.assert_close(torch.jit.trace(model, tensor)(tensor), model(tensor))
 
 
-@pytest.mark.parametrize(
-    ("module", "names", "program"),
-    [
-        ("dpn", ("adaptive_avgmax_pool2d",), "creafz/pytorch-cnn-finetune"),
-        ("senet", ("SENet", "SEBottleneck"), "qubvel-org/segmentation_models.pytorch until 0.4"),
-        ("torchvision_models", ("load_pretrained",), "programs that altered torchvision's networks with it"),
-    ],
-)
-def test_what_is_not_offered(module: str, names: tuple[str, ...], program: str) -> None:
-    """The original's inner classes and functions; docs/migrating.md says so, and must when this changes."""
-    assert not {*names} & {*dir(importlib.import_module(f"pretrainedmodels.models.{module}"))}, program
+def test_cnn_finetune() -> None:
+    """creafz/pytorch-cnn-finetune, contrib/pretrainedmodels.py: networks cut by their children."""
+    from pretrainedmodels.models.dpn import adaptive_avgmax_pool2d
+    from pretrainedmodels.models.xception import Xception, pretrained_settings
+
+    assert adaptive_avgmax_pool2d(torch.rand(2, 10, 3, 4), pool_type="avgmax").shape == (2, 10, 1, 1)
+    mobile = pretrainedmodels.nasnetamobile(pretrained=None)
+    assert [name for name, _ in mobile.named_children()][-4:] == [
+        "relu",
+        "avg_pool",
+        "dropout",
+        "last_linear",
+    ]
+    resnet = pretrainedmodels.inceptionresnetv2(num_classes=1000, pretrained="imagenet")
+    features = nn.Sequential(*list(resnet.children())[:-2]).eval()
+    assert features(torch.rand(1, 3, 139, 139)).shape == (1, 1536, 3, 3)
+    xception = Xception(num_classes=1000)
+    xception.last_linear = xception.fc
+    del xception.fc
+    nn.Sequential(*list(xception.children())[:-1])
+    assert pretrained_settings["xception"]["imagenet"]["scale"] == 0.8975
+    assert pretrainedmodels.dpn68b().last_linear.in_channels == 832
+
+
+def test_segmentation_models() -> None:
+    """qubvel-org/segmentation_models.pytorch until 0.4, encoders/: subclasses, cut in stages."""
+    from pretrainedmodels.models.senet import SENet, SEResNeXtBottleneck, pretrained_settings
+
+    class Encoder(SENet):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            del self.last_linear
+            del self.avg_pool
+
+        def forward(self, x: torch.Tensor) -> Any:
+            stages = (
+                self.layer0[:-1],
+                nn.Sequential(self.layer0[-1], self.layer1),
+                self.layer2,
+                self.layer3,
+                self.layer4,
+            )
+            widths = []
+            for stage in stages:
+                x = stage(x)
+                widths.append(x.shape[1])
+            return widths
+
+    encoder = Encoder(
+        block=SEResNeXtBottleneck,
+        layers=[3, 4, 6, 3],
+        downsample_kernel_size=1,
+        downsample_padding=0,
+        dropout_p=None,
+        groups=32,
+        inplanes=64,
+        input_3x3=False,
+        num_classes=1000,
+        reduction=16,
+    )
+    assert encoder(torch.rand(1, 3, 64, 64)) == [64, 256, 512, 1024, 2048]
+    whole = pretrainedmodels.se_resnext50_32x4d(pretrained=None).state_dict()
+    encoder.load_state_dict({key: value for key, value in whole.items() if not key.startswith("last_linear")})
+    assert pretrained_settings["senet154"]["imagenet"]["url"].endswith("senet154-c7b49a05.pth")
+
+
+def test_segmentation_models_inception_and_dpn() -> None:
+    from pretrainedmodels.models.dpn import DPN
+    from pretrainedmodels.models.inceptionv4 import InceptionV4
+
+    inception = InceptionV4(num_classes=1001)
+    x = torch.rand(1, 3, 139, 139)
+    widths = []
+    for start, stop in ((None, 3), (3, 5), (5, 9), (9, 15), (15, None)):
+        x = inception.features[start:stop](x)
+        widths.append(x.shape[1])
+    assert widths == [64, 192, 384, 1024, 1536]
+    dpn = DPN(
+        b=True,
+        groups=32,
+        inc_sec=(16, 32, 32, 64),
+        k_r=128,
+        k_sec=(3, 4, 12, 3),
+        num_classes=1000,
+        num_init_features=10,
+        small=True,
+        test_time_pool=True,
+    )
+    dpn.load_state_dict(pretrainedmodels.dpn68b(pretrained=None).state_dict())
+    paths = dpn.features[:4](torch.rand(1, 3, 64, 64))  # the residual and the dense one
+    assert sum(path.shape[1] for path in paths) == 144
+
+
+def test_replaced_pools_count() -> None:
+    """Programs that put another pooling in the place of the network's own must get what it computes."""
+    for name, pool in (
+        ("bninception", "global_pool"),
+        ("se_resnet50", "avg_pool"),
+        ("inceptionresnetv2", "avgpool_1a"),
+        ("resnet18", "avgpool"),
+        ("nasnetamobile", "avg_pool"),
+    ):
+        model = pretrainedmodels.__dict__[name](pretrained=None).eval()
+        x = torch.rand(1, 3, 139, 139)
+        with torch.no_grad():
+            before = model(x)
+            setattr(model, pool, nn.AdaptiveMaxPool2d(1))
+            assert not torch.allclose(model(x), before), name

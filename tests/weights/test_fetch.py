@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from scripted_server import Answer, Server, entry_of, wait_until
 
 from headstart.catalog import find_model, list_models, weights_state
@@ -24,7 +26,7 @@ from headstart.core.errors import (
     UnreachableError,
     WeightsError,
 )
-from headstart.weights import fetch
+from headstart.weights import fetch, fetched_tensors
 
 HALF = 500_000
 
@@ -257,6 +259,39 @@ class TestBadServer:
             assert entry.name in caught.value.hint
 
 
+class TestHarmfulFiles:
+    """Complete downloads of files that are none: they arrive, and nobody gets tensors out of them."""
+
+    def test_program_in_a_fetched_pickle_does_not_run(self, server: Server, tmp_path: Path) -> None:
+        class Program:
+            def __reduce__(self) -> tuple[object, tuple[str]]:
+                return os.mkdir, (str(tmp_path / "ran"),)
+
+        server.files["/net.pth"] = pickle.dumps({"weight": Program()}, protocol=2)
+        file = fetch(entry_of(f"{server.address}/net.pth"))
+        with pytest.raises(CorruptWeightsError):
+            fetched_tensors(file)
+        assert not (tmp_path / "ran").exists()
+
+    def test_file_that_was_cut_off_at_its_maker_is_corrupt(
+        self, server: Server, content: bytes, tmp_path: Path
+    ) -> None:
+        torch.save({"weight": torch.ones(1000)}, tmp_path / "net.pth")
+        server.files["/net.pth"] = (tmp_path / "net.pth").read_bytes()[:-100]
+        server.files["/net.safetensors"] = content[:-100]
+        for name in ("net.pth", "net.safetensors"):
+            with pytest.raises(CorruptWeightsError):
+                fetched_tensors(fetch(entry_of(f"{server.address}/{name}")))
+
+    def test_file_that_was_tampered_with_is_refused_before_it_is_read(
+        self, server: Server, url: str, content: bytes, home: Path
+    ) -> None:
+        server.files["/models/net.safetensors"] = content[:-1] + b"?"
+        with pytest.raises(CorruptWeightsError, match="has the sha256"):
+            fetch(entry_of(url, sha256=hashlib.sha256(content).hexdigest()))
+        assert not list(home.rglob("net.safetensors"))
+
+
 class TestMirrorAndOffline:
     def test_mirror_folder_comes_first(
         self, server: Server, url: str, content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -454,7 +489,7 @@ FETCH_IN_A_PROCESS = """
 import sys
 from headstart.catalog.entry import Preprocessing, WeightsEntry, WeightsSource
 from headstart.core.progress import Silent
-from headstart.weights import fetch
+from headstart.weights import fetch, fetched_tensors
 
 class Notes(Silent):
     def note(self, text):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,6 @@ class InceptionResNetV2(nn.Module):
         self.block8 = ResidualMixed(2080, BLOCK_8, last_relu=False)
         self.conv2d_7b = BasicConv2d(2080, 1536, "1x1")
         self.avgpool_1a = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(0.5)
         self.last_linear = nn.Linear(1536, num_classes)
 
     @staticmethod
@@ -177,7 +177,8 @@ class InceptionResNetV2(nn.Module):
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to logits (N, K)."""
-        logits: torch.Tensor = self.last_linear(self.dropout(self.pool(features)))
+        pooled = functional.dropout(self.pool(features), training=self.training)
+        logits: torch.Tensor = self.last_linear(pooled)
         return logits
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

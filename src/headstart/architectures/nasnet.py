@@ -192,9 +192,12 @@ class ReductionCell(Cell):
         self.comb_iter_2_right = BranchSeparables(older, width, 5, 2)
         self.comb_iter_4_left = BranchSeparables(width, width, 3)
 
-    def forward(self, newer: torch.Tensor, older: torch.Tensor) -> torch.Tensor:
-        """Return (N, 4 * width, H / 2, W / 2) from the outputs of the last two cells."""
-        newer, older = self.states(newer, older)
+    def forward(self, newer: torch.Tensor, older: torch.Tensor | None = None) -> torch.Tensor:
+        """Return (N, 4 * width, H / 2, W / 2) from the outputs of the last two cells.
+
+        The first cell has only one input.
+        """
+        newer, older = self.states(newer, newer if older is None else older)
         older = functional.relu(older)
         newer_max = max_pool(newer)
         first = self.comb_iter_0_left(functional.relu(newer)) + self.comb_iter_0_right(older)
@@ -208,6 +211,14 @@ class ReductionCell(Cell):
         return torch.cat(outputs, dim=1)
 
 
+class SecondStemCell(ReductionCell):
+    """The second cell, which alone is given its older input first."""
+
+    def forward(self, older: torch.Tensor, newer: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Return (N, 4 * width, H / 2, W / 2) from the outputs of the last two cells."""
+        return super().forward(newer, older)
+
+
 class NASNet(nn.Module):
     """A NASNet-A with its classifier in `last_linear`."""
 
@@ -218,29 +229,35 @@ class NASNet(nn.Module):
         conv = nn.Conv2d(3, stem, 3, stride=2, bias=False)
         self.conv0 = nn.Sequential(OrderedDict(conv=conv, bn=norm(stem)))
         self.cell_stem_0 = ReductionCell(stem, stem, width // 4, "keep")
-        self.cell_stem_1 = ReductionCell(stem, width, width // 2, "halve")
+        self.cell_stem_1 = SecondStemCell(stem, width, width // 2, "halve")
+        self.cells: list[str] = []
         older, newer = width, 2 * width
         for stage in range(3):
             for number in range(config.depth):
                 cell = NormalCell(older, newer, width, "squeeze" if number else "halve")
                 # The tensors' names leave room for six cells a stage in networks with fewer.
-                self.add_module(f"cell_{6 * stage + number}", cell)
+                self.cells.append(f"cell_{6 * stage + number}")
+                self.add_module(self.cells[-1], cell)
                 older, newer = newer, cell.out_channels
             if stage < 2:
                 width *= 2
                 reduction = ReductionCell(older, newer, width, "squeeze")
-                self.add_module(f"reduction_cell_{stage}", reduction)
+                self.cells.append(f"reduction_cell_{stage}")
+                self.add_module(self.cells[-1], reduction)
                 older, newer = newer, reduction.out_channels
+        self.relu = nn.ReLU()
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.5)
+        self.penultimate_filters = newer
         self.last_linear = nn.Linear(newer, num_classes)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Map pictures (N, 3, H, W) to the last feature map before its ReLU (N, C, H / 32, W / 32)."""
-        older = newer = self.conv0(x)  # (N, stem_width, H/2, W/2)
-        for name, cell in self.named_children():
-            if not isinstance(cell, Cell):
-                continue
-            output = cell(newer, older)  # (N, width to 24 * width, H/4 to H/32, W/4 to W/32)
+        x = self.conv0(x)  # (N, stem_width, H/2, W/2)
+        older = self.cell_stem_0(x)  # (N, width, H/4, W/4)
+        newer = self.cell_stem_1(x, older)  # (N, 2 * width, H/8, W/8)
+        for name in self.cells:
+            output = self.get_submodule(name)(newer, older)  # (N, 6 to 24 * width, H/8 to H/32, W/8 to W/32)
             if not (name.startswith("reduction_cell") and self.reductions_skipped):
                 older = newer
             newer = output
@@ -249,7 +266,8 @@ class NASNet(nn.Module):
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to pooled features (N, C), none below 0."""
-        return functional.relu(features).mean((2, 3))
+        pooled: torch.Tensor = self.avg_pool(self.relu(features))
+        return pooled.flatten(1)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to logits (N, K)."""

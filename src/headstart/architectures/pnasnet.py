@@ -156,9 +156,13 @@ class Cell(nn.Module):
         self.comb_iter_4_left = BranchSeparables(older, width, 3, stride)
         self.comb_iter_4_right = nn.Identity() if stride == 1 else squeeze(width, width, stride)
 
-    def forward(self, newer: torch.Tensor, older: torch.Tensor) -> torch.Tensor:
-        """Return (N, 5 * width, H / stride, W / stride) from the outputs of the last two cells."""
-        newer, older = self.conv_1x1(newer), self.conv_prev_1x1(older)
+    def forward(self, older: torch.Tensor, newer: torch.Tensor | None = None) -> torch.Tensor:
+        """Return (N, 5 * width, H / stride, W / stride) from the outputs of the last two cells.
+
+        The first cell has only one input.
+        """
+        newer = self.conv_1x1(older if newer is None else newer)
+        older = self.conv_prev_1x1(older)
         newer_relu, older_relu = functional.relu(newer), functional.relu(older)
         newer_max, older_max = max_pool(newer, self.stride), max_pool(older, self.stride)
         third = self.comb_iter_2_left(newer_relu) + self.comb_iter_2_right(newer_relu)
@@ -184,27 +188,33 @@ class PNASNet(nn.Module):
         self.cell_stem_1 = Cell(stem, self.cell_stem_0.out_channels, width // 2, "halve", stride=2)
         older, newer = self.cell_stem_0.out_channels, self.cell_stem_1.out_channels
         halved = True
+        self.num_cells = config.cells
         for number in range(config.cells):
             reduces = number in config.reductions
             width *= 2 if reduces else 1
             cell = Cell(older, newer, width, "halve" if halved else "squeeze", stride=2 if reduces else 1)
             self.add_module(f"cell_{number}", cell)
             older, newer, halved = newer, cell.out_channels, reduces
+        self.relu = nn.ReLU()
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.5)
         self.last_linear = nn.Linear(newer, num_classes)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Map pictures (N, 3, H, W) to the last feature map before its ReLU (N, 4320, H / 32, W / 32)."""
-        older = newer = self.conv_0(x)  # (N, 96, H/2, W/2)
-        for cell in self.children():
-            if isinstance(cell, Cell):
-                newer, older = cell(newer, older), newer  # (N, 270 to 4320, H/4 to H/32, W/4 to W/32)
+        x = self.conv_0(x)  # (N, 96, H/2, W/2)
+        older = self.cell_stem_0(x)  # (N, 270, H/4, W/4)
+        newer = self.cell_stem_1(x, older)  # (N, 540, H/8, W/8)
+        for number in range(self.num_cells):
+            cell = self.get_submodule(f"cell_{number}")
+            older, newer = newer, cell(older, newer)  # (N, 1080 to 4320, H/8 to H/32, W/8 to W/32)
         features: torch.Tensor = newer
         return features
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to pooled features (N, 4320), none below 0."""
-        return functional.relu(features).mean((2, 3))
+        pooled: torch.Tensor = self.avg_pool(self.relu(features))
+        return pooled.flatten(1)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to logits (N, K)."""

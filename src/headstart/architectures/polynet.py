@@ -232,6 +232,7 @@ class PolyNet(nn.Module):
         self.stage_b = self._mixed(1152, BLOCK_B, scales[a : a + b])
         self.reduction_b = Reduction(1152, REDUCTION_B)
         self.stage_c = self._mixed(2048, BLOCK_C, scales[a + b :])
+        self.avg_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(0.2)
         self.last_linear = nn.Linear(2048, num_classes)
 
@@ -251,7 +252,8 @@ class PolyNet(nn.Module):
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to pooled features (N, 2048)."""
-        return features.mean((2, 3))
+        pooled: torch.Tensor = self.avg_pool(features)
+        return pooled.flatten(1)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to logits (N, K)."""

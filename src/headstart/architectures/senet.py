@@ -17,8 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-Shortcut = nn.Module | None
-
 
 class SEModule(nn.Module):
     """Squeeze to one number a channel, excite to one weight a channel, multiply (section 3 of the paper)."""
@@ -39,37 +37,37 @@ class SEModule(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1, gate, sum: what the family's three kinds of block have in common."""
+    """1x1, 3x3, 1x1, gate, sum; the family's three kinds of block differ in their widths and strides."""
 
     expansion = 4
+    stride_in_first = False
 
-    def add_layers(
+    def __init__(
         self,
-        channels: tuple[int, int, int, int],
-        strides: tuple[int, int],
+        inplanes: int,
+        planes: int,
         groups: int,
         reduction: int,
-        downsample: nn.Module | None,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
     ) -> None:
-        """Add the block's layers.
-
-        Args:
-            channels: of the input and after each of the three convolutions.
-            strides: of the first and the second convolution.
-            groups: of the second convolution.
-            reduction: the last of the channels over the width of the gate's hidden layer.
-            downsample: the shortcut; None where it is the input itself.
-        """
-        inner, first, second, outer = channels
-        self.conv1 = nn.Conv2d(inner, first, 1, stride=strides[0], bias=False)
+        super().__init__()
+        first, second = self.widths(planes, groups)
+        stride1, stride2 = (stride, 1) if self.stride_in_first else (1, stride)
+        outplanes = planes * self.expansion
+        self.conv1 = nn.Conv2d(inplanes, first, 1, stride=stride1, bias=False)
         self.bn1 = nn.BatchNorm2d(first)
-        self.conv2 = nn.Conv2d(first, second, 3, stride=strides[1], padding=1, groups=groups, bias=False)
+        self.conv2 = nn.Conv2d(first, second, 3, stride=stride2, padding=1, groups=groups, bias=False)
         self.bn2 = nn.BatchNorm2d(second)
-        self.conv3 = nn.Conv2d(second, outer, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(outer)
+        self.conv3 = nn.Conv2d(second, outplanes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(outplanes)
         self.relu = nn.ReLU(inplace=True)
-        self.se_module = SEModule(outer, reduction)
+        self.se_module = SEModule(outplanes, reduction)
         self.downsample = downsample
+
+    def widths(self, planes: int, groups: int) -> tuple[int, int]:
+        """Return the channels after the first and the second convolution."""
+        return planes, planes
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, C, H, W) to (N, 4 * planes, H / stride, W / stride)."""
@@ -83,55 +81,25 @@ class Bottleneck(nn.Module):
 
 
 class SEBottleneck(Bottleneck):
-    """SENet-154's block: the first convolution half as wide as the second."""
+    """SENet-154's block."""
 
-    def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        groups: int,
-        reduction: int,
-        stride: int = 1,
-        downsample: Shortcut = None,
-    ) -> None:
-        super().__init__()
-        channels = (inplanes, planes * 2, planes * 4, planes * 4)
-        self.add_layers(channels, (1, stride), groups, reduction, downsample)
+    def widths(self, planes: int, groups: int) -> tuple[int, int]:
+        """Return twice and four times the planes."""
+        return planes * 2, planes * 4
 
 
 class SEResNetBottleneck(Bottleneck):
-    """SE-ResNet's block: the stride in the first convolution."""
+    """SE-ResNet's block."""
 
-    def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        groups: int,
-        reduction: int,
-        stride: int = 1,
-        downsample: Shortcut = None,
-    ) -> None:
-        super().__init__()
-        channels = (inplanes, planes, planes, planes * 4)
-        self.add_layers(channels, (stride, 1), groups, reduction, downsample)
+    stride_in_first = True
 
 
 class SEResNeXtBottleneck(Bottleneck):
-    """SE-ResNeXt's block: `base_width` channels a group where there are 64 planes."""
+    """SE-ResNeXt's block."""
 
-    def __init__(
-        self,
-        inplanes: int,
-        planes: int,
-        groups: int,
-        reduction: int,
-        stride: int = 1,
-        downsample: Shortcut = None,
-        base_width: int = 4,
-    ) -> None:
-        super().__init__()
-        width = planes * base_width // 64 * groups
-        self.add_layers((inplanes, width, width, planes * 4), (1, stride), groups, reduction, downsample)
+    def widths(self, planes: int, groups: int) -> tuple[int, int]:
+        """Return four channels a group where there are 64 planes."""
+        return planes // 16 * groups, planes // 16 * groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

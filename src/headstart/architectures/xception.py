@@ -86,9 +86,9 @@ class Xception(nn.Module):
         small, medium, width = config.entry
         self.conv1 = nn.Conv2d(3, 32, 3, stride=2, bias=False)
         self.bn1 = nn.BatchNorm2d(32)
+        self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(32, 64, 3, bias=False)
         self.bn2 = nn.BatchNorm2d(64)
-        self.relu = nn.ReLU(inplace=True)
         blocks = [
             Block(64, (small, small), 2, first_relu=False),
             Block(small, (medium, medium), 2),
@@ -96,6 +96,7 @@ class Xception(nn.Module):
             *(Block(width, (width, width, width), 1) for _ in range(config.middle_depth)),
             Block(width, (width, config.exit[0]), 2),
         ]
+        self.num_blocks = len(blocks)
         for number, block in enumerate(blocks, start=1):
             self.add_module(f"block{number}", block)
         self.conv3 = SeparableConv2d(config.exit[0], config.exit[1])
@@ -108,9 +109,8 @@ class Xception(nn.Module):
         """Map pictures (N, 3, H, W) to the last feature map before its ReLU (N, 2048, H / 32, W / 32)."""
         x = self.relu(self.bn1(self.conv1(x)))  # (N, 32, H/2, W/2)
         x = self.relu(self.bn2(self.conv2(x)))  # (N, 64, H/2, W/2)
-        for block in self.children():
-            if isinstance(block, Block):
-                x = block(x)  # (N, 128 to 1024, H/4 to H/32, W/4 to W/32)
+        for number in range(1, self.num_blocks + 1):
+            x = self.get_submodule(f"block{number}")(x)  # (N, 128 to 1024, H/4 to H/32, W/4 to W/32)
         x = self.relu(self.bn3(self.conv3(x)))  # (N, 1536, H/32, W/32)
         features: torch.Tensor = self.bn4(self.conv4(x))  # (N, 2048, H/32, W/32)
         return features

@@ -13,7 +13,7 @@ from headstart.core.progress import SILENT, Progress
 from headstart.models import torchvision_ports
 from headstart.models.parts import Parts, affine_head, load_tensors
 from headstart.models.port_names import fit_shapes, rename_tensors
-from headstart.weights import fetch, read_tensors
+from headstart.weights import fetch, fetched_tensors
 
 HEAD = "last_linear"
 
@@ -109,7 +109,7 @@ def pretrained_port(
         WeightsError: the weights cannot be had, or must not be trusted.
         ModelError: the weights do not fit the network.
     """
-    tensors = read_tensors(fetch(entry.weights, progress=progress).path)
+    tensors = fetched_tensors(fetch(entry, progress=progress), progress=progress)
     return load_port(
         entry.architecture,
         rename_tensors(entry.architecture, tensors),

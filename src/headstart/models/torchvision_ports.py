@@ -19,7 +19,7 @@ class AlexNet(nn.Module):
 
     def __init__(self, network: Any) -> None:
         super().__init__()
-        self._features, self.avgpool = network.features, network.avgpool
+        self.avgpool, self._features = network.avgpool, network.features
         self.dropout0, self.linear0, self.relu0 = network.classifier[:3]
         self.dropout1, self.linear1, self.relu1, self.last_linear = network.classifier[3:]
 
@@ -49,7 +49,7 @@ class VGG(nn.Module):
 
     def __init__(self, network: Any) -> None:
         super().__init__()
-        self._features, self.avgpool = network.features, network.avgpool
+        self.avgpool, self._features = network.avgpool, network.features
         self.linear0, self.relu0, self.dropout0 = network.classifier[:3]
         self.linear1, self.relu1, self.dropout1, self.last_linear = network.classifier[3:]
 
@@ -108,19 +108,19 @@ class InceptionV3(nn.Module):
         for name, layer in network.named_children():
             if name not in ("avgpool", "dropout", "fc"):
                 self.add_module(name, layer)
-        self.dropout = network.dropout
-        self.last_linear = network.fc
+        self.feature_layers = [name for name in self._modules if name != "AuxLogits"]
+        self.avgpool, self.dropout, self.last_linear = network.avgpool, network.dropout, network.fc
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Map pictures (N, 3, H, W) to the last feature map, (N, 2048, 8, 8) for pictures of 299 pixels."""
-        for name, layer in self.named_children():
-            if name not in ("AuxLogits", "dropout", "last_linear"):
-                x = layer(x)
+        for name in self.feature_layers:
+            x = self.get_submodule(name)(x)
         return x
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to pooled features (N, 2048)."""
-        return features.mean((2, 3))
+        pooled: torch.Tensor = self.avgpool(features)
+        return pooled.flatten(1)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to logits (N, K)."""
@@ -137,20 +137,9 @@ class ResNet(nn.Module):
 
     def __init__(self, network: Any) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu, self.maxpool = (
-            network.conv1,
-            network.bn1,
-            network.relu,
-            network.maxpool,
-        )
-        self.layer1, self.layer2, self.layer3, self.layer4 = (
-            network.layer1,
-            network.layer2,
-            network.layer3,
-            network.layer4,
-        )
-        self.avgpool = network.avgpool
-        self.last_linear = network.fc
+        self.inplanes: int = network.inplanes
+        self.conv1, self.bn1, self.relu, self.maxpool, *rest = network.children()
+        self.layer1, self.layer2, self.layer3, self.layer4, self.avgpool, self.last_linear = rest
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Map pictures (N, 3, H, W) to the last feature map (N, D, H / 32, W / 32)."""
@@ -184,21 +173,21 @@ class SqueezeNet(nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.features = network.features
-        self.dropout = network.classifier[0]
-        self.last_linear = network.classifier[1]
+        self.dropout, self.last_linear, self.relu, self.avgpool = network.classifier
         self.last_linear.in_features = self.last_linear.in_channels
         self.last_linear.out_features = self.last_linear.out_channels
         self.register_load_state_dict_pre_hook(_rename_last_conv)  # type: ignore[no-untyped-call]
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map (N, 512, H / 16, W / 16) to pooled features (N, 512)."""
-        return features.mean((2, 3))
+        pooled: torch.Tensor = self.avgpool(features)
+        return pooled.flatten(1)
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
         """Map the last feature map to logits (N, K)."""
         features = self.dropout(features)
         if isinstance(self.last_linear, nn.Conv2d):
-            return functional.relu(self.last_linear(features)).mean((2, 3))
+            return self.pool(self.relu(self.last_linear(features)))
         logits: torch.Tensor = self.last_linear(self.pool(features))
         return logits
 

@@ -46,7 +46,7 @@ def fetch(entry: ModelEntry | WeightsEntry, *, sha256: str = "", progress: Progr
         entry: the row, or its weight set.
         sha256: 64 hex digits of the file, where the caller knows them better than the catalogue. From then on
             only this file is taken for the row, and any host may serve it.
-        progress: counts the bytes of a download, and is told when a damaged copy is fetched again.
+        progress: counts the bytes of a download, and is told of a damaged copy and of a wait.
 
     Raises:
         InputError: `sha256` is no whole sha256, or the catalogue contradicts it.

@@ -1,8 +1,16 @@
-"""`pretrainedmodels.models.nasnet`: its constructors and their settings."""
+"""`pretrainedmodels.models.nasnet`: its constructors, classes and settings."""
 
+from typing import TYPE_CHECKING
+
+from headstart.core.lazy import lazy_attributes
 from pretrainedmodels.constructors import nasnetalarge
 from pretrainedmodels.settings import settings_of
 
-__all__ = ["nasnetalarge", "pretrained_settings"]
+if TYPE_CHECKING:
+    from pretrainedmodels.classes.nasnet import NASNetALarge
+
+__all__ = ["NASNetALarge", "nasnetalarge", "pretrained_settings"]
 
 pretrained_settings = settings_of("nasnetalarge")
+
+__getattr__ = lazy_attributes("pretrainedmodels.classes", {"NASNetALarge": "nasnet"})

@@ -1,8 +1,16 @@
-"""`pretrainedmodels.models.nasnet_mobile`: its constructors and their settings."""
+"""`pretrainedmodels.models.nasnet_mobile`: its constructors, classes and settings."""
 
+from typing import TYPE_CHECKING
+
+from headstart.core.lazy import lazy_attributes
 from pretrainedmodels.constructors import nasnetamobile
 from pretrainedmodels.settings import settings_of
 
-__all__ = ["nasnetamobile", "pretrained_settings"]
+if TYPE_CHECKING:
+    from pretrainedmodels.classes.nasnet import NASNetAMobile
+
+__all__ = ["NASNetAMobile", "nasnetamobile", "pretrained_settings"]
 
 pretrained_settings = settings_of("nasnetamobile")
+
+__getattr__ = lazy_attributes("pretrainedmodels.classes", {"NASNetAMobile": "nasnet"})

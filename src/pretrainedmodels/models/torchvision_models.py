@@ -1,5 +1,8 @@
-"""`pretrainedmodels.models.torchvision_models`: its constructors and their settings."""
+"""`pretrainedmodels.models.torchvision_models`: its constructors, classes and settings."""
 
+from typing import TYPE_CHECKING
+
+from headstart.core.lazy import lazy_attributes
 from pretrainedmodels.constructors import (
     alexnet,
     densenet121,
@@ -25,6 +28,9 @@ from pretrainedmodels.constructors import (
 )
 from pretrainedmodels.settings import settings_of
 
+if TYPE_CHECKING:
+    from pretrainedmodels.classes.torchvision_models import load_pretrained, modify_resnets
+
 __all__ = [
     "alexnet",
     "densenet121",
@@ -32,6 +38,8 @@ __all__ = [
     "densenet169",
     "densenet201",
     "inceptionv3",
+    "load_pretrained",
+    "modify_resnets",
     "pretrained_settings",
     "resnet18",
     "resnet34",
@@ -72,4 +80,9 @@ pretrained_settings = settings_of(
     "vgg16_bn",
     "vgg19_bn",
     "vgg19",
+)
+
+__getattr__ = lazy_attributes(
+    "pretrainedmodels.classes",
+    {"load_pretrained": "torchvision_models", "modify_resnets": "torchvision_models"},
 )
