@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,14 @@ from headstart.cli import start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are Unix's")
 NUM_PICTURES = 900
+
+
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """Listen to Ctrl-C where a shell that runs the tests in its background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_in_a_command(headstart: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
