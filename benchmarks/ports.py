@@ -21,8 +21,8 @@ import pretrainedmodels
 from headstart.models.port_names import fit_shapes, rename_tensors
 from headstart.models.torchvision_ports import FORMS
 
-TURNS = 9
-SECONDS_A_TURN = 1.0
+TURNS = 7
+SECONDS_A_TURN = 0.8
 BATCH = 4
 TIMM = {
     "dpn68": "dpn68",
