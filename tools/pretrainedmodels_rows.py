@@ -121,8 +121,8 @@ WITH_BACKGROUND = (
     "pnasnet5large-bf079911.pth",
 )
 
-# ImageNet top-1 and top-5 in percent from the table in the README of pretrainedmodels 0.7.4 ("Accuracy on
-# validation set", its own ports where it names several), https://pypi.org/project/pretrainedmodels.
+# ImageNet top-1 and top-5 in percent from the table in the README of the package pretrainedmodels 0.7.4
+# ("Accuracy on validation set", its own ports where it names several).
 README_ACCURACIES = {
     "fbresnet152": (77.386, 93.594), "bninception": (73.524, 91.562), "resnext101_32x4d": (78.188, 93.886),
     "resnext101_64x4d": (78.956, 94.252), "inceptionv4": (80.062, 94.926),

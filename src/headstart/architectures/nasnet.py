@@ -214,6 +214,7 @@ class ReductionCell(Cell):
 class SecondStemCell(ReductionCell):
     """The second cell, which alone is given its older input first."""
 
+    # The original has it so, and programs that run the cells themselves pass the two by position.
     def forward(self, older: torch.Tensor, newer: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """Return (N, 4 * width, H / 2, W / 2) from the outputs of the last two cells."""
         return super().forward(newer, older)

@@ -14,7 +14,7 @@ SHA256_DIGITS = 64
 ACCURACY_SOURCES = {
     "timm": "timm's results tables, https://github.com/huggingface/pytorch-image-models/tree/main/results",
     "torchvision": "torchvision's weight records, https://docs.pytorch.org/vision/stable/models.html",
-    "pretrainedmodels": "the README of pretrainedmodels 0.7.4, https://pypi.org/project/pretrainedmodels",
+    "pretrainedmodels": "the README of the package pretrainedmodels 0.7.4",
 }
 """Who measured the ImageNet accuracies of the catalogue, each with the preprocessing of its row."""
 

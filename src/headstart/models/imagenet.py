@@ -1,5 +1,7 @@
 """ImageNet's classes: what they are called, and the wordnet ids that its folders and files bear."""
 
+from typing import Any
+
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 
 from headstart.models import torchvision_models
@@ -40,5 +42,6 @@ def wordnet_ids(names: tuple[str, ...]) -> tuple[str, ...]:
     subset = infer_imagenet_subset({"num_classes": len(names) - first})
     if subset is None:
         return ()
-    ids: list[str] = ImageNetInfo(subset).label_names()  # type: ignore[no-untyped-call]
+    info: Any = ImageNetInfo(subset)  # timm does not annotate it
+    ids: list[str] = info.label_names()
     return ("",) * first + tuple(ids)

@@ -176,6 +176,7 @@ class SqueezeNet(nn.Module):
         self.dropout, self.last_linear, self.relu, self.avgpool = network.classifier
         self.last_linear.in_features = self.last_linear.in_channels
         self.last_linear.out_features = self.last_linear.out_channels
+        # torch does not annotate this method.
         self.register_load_state_dict_pre_hook(_rename_last_conv)  # type: ignore[no-untyped-call]
 
     def pool(self, features: torch.Tensor) -> torch.Tensor:

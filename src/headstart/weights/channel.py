@@ -44,7 +44,7 @@ class Channel:
             raise RefusedSourceError(f"{host_of(request.full_url)}: plain http, {_ONLY_WITH_DIGEST}")
         redirects = _Redirects(request.full_url, digest_known=self.digest_known)
         try:
-            return self._opener(redirects).open(request, timeout=timeout)  # type: ignore[no-any-return]
+            return self._answer(request, redirects, timeout)
         except urllib.error.URLError as error:
             if not isinstance(error.reason, ssl.SSLCertVerificationError):
                 raise
@@ -55,7 +55,13 @@ class Channel:
                 ) from error
             self._progress.note(f"{host}: its certificate is not valid ({flaw}); the sha256 proves the file")
         self._context = _unchecked()
-        return self._opener(redirects).open(request, timeout=timeout)  # type: ignore[no-any-return]
+        return self._answer(request, redirects, timeout)
+
+    def _answer(
+        self, request: urllib.request.Request, redirects: "_Redirects", timeout: float
+    ) -> http.client.HTTPResponse:
+        response: http.client.HTTPResponse = self._opener(redirects).open(request, timeout=timeout)
+        return response
 
     def _opener(self, redirects: "_Redirects") -> urllib.request.OpenerDirector:
         # Made by hand: the ready-made one also opens file:, ftp: and data: addresses.

@@ -132,14 +132,14 @@ def _list(path: Path, value: object) -> list[Any]:
     return value
 
 
-def _model(path: Path, value: object) -> BundledWeights:
+def _model(path: Path, value: Any) -> BundledWeights:
     try:
-        source = value["source"]  # type: ignore[index]
+        source = value["source"]
         model = BundledWeights(
-            name=value["name"],  # type: ignore[index]
-            license=value["license"],  # type: ignore[index]
-            sha256=value["sha256"],  # type: ignore[index]
-            size_bytes=value["size_bytes"],  # type: ignore[index]
+            name=value["name"],
+            license=value["license"],
+            sha256=value["sha256"],
+            size_bytes=value["size_bytes"],
             source=WeightsSource(
                 kind=source["kind"], location=source["location"], filename=source["filename"]
             ),
