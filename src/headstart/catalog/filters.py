@@ -138,7 +138,7 @@ def at_least(fact: str, least: float) -> Callable[[Facts], bool]:
     if not 0 <= least <= 1:
         raise InputError(
             f"the least {fact} is {least}; expected an accuracy between 0 and 1",
-            hint=f"for {least} percent write {least / 100:g}" if 1 < least <= 100 else "",
+            hint=f"for {least} percent write {least / 100:g}" if 10 <= least <= 100 else "",
         )
     return lambda row: row.get(fact) is not None and row[fact] >= least
 
