@@ -277,10 +277,19 @@ def test_cache_shows_sizes_and_clears(
     before = json.loads(headstart("cache", "--json").out)
     assert before["home"] == str(own_home)
     assert before["size_bytes"]["embeddings"] > 45 * 96 * 4
+    assert [space["what"] for space in before["embeddings"]] == [
+        "timm/test_resnet, 32x32 crop, pooled, fp32, fast plan"
+    ]
+    assert json.loads(headstart("cache", "--prune", "1GB", "--json").out) == before
     assert headstart("cache", "--clear", "weights").code == 0
     assert json.loads(headstart("cache", "--json").out) == before
     cleared = headstart("cache", "--clear", "all", "--json")
-    assert json.loads(cleared.out)["size_bytes"] == {"embeddings": 0, "weights": 0, "datasets": 0}
+    assert json.loads(cleared.out)["size_bytes"] == {
+        "embeddings": 0,
+        "weights": 0,
+        "datasets": 0,
+        "plans": 0,
+    }
     assert "deleted" in cleared.err
     assert not (own_home / "embeddings").exists()
     text = headstart("cache").out

@@ -13,7 +13,7 @@ from headstart.data import Splits
 from headstart.data.scan import scan
 from headstart.evaluate import cost
 
-OPTIONS = CompareOptions(device="cpu", precision="fp32", resolutions=(64,))
+OPTIONS = CompareOptions(device="cpu", plan="exact", resolutions=(64,))
 
 
 @pytest.fixture(autouse=True)

@@ -23,13 +23,37 @@ ROWS = [row("torchvision/resnet50.V1", 0.76), row("timm/resnet50.a1", 0.81), row
 
 
 def test_one_resolution_leaves_the_names_and_several_mark_them() -> None:
-    assert [each.name for each in list_candidates(ROWS[:2], ("auto",))] == [each.name for each in ROWS[:2]]
-    several = list_candidates(ROWS[:1], (96, "native"))
+    assert [each.name for each in list_candidates(ROWS[:2], CompareOptions(resolutions=("auto",)))] == [
+        each.name for each in ROWS[:2]
+    ]
+    several = list_candidates(ROWS[:1], CompareOptions(resolutions=(96, "native")))
     assert [(each.name, each.resolution) for each in several] == [
         ("torchvision/resnet50.V1@96", 96),
         ("torchvision/resnet50.V1@native", "native"),
     ]
-    assert [each.name for each in list_candidates(ROWS[:1], (96, 96))] == ["torchvision/resnet50.V1"]
+    assert [each.name for each in list_candidates(ROWS[:1], CompareOptions(resolutions=(96, 96)))] == [
+        "torchvision/resnet50.V1"
+    ]
+
+
+def test_every_way_of_using_a_model_is_a_candidate_and_names_say_what_differs() -> None:
+    options = CompareOptions(
+        resolutions=("auto",),
+        fits=(None, "pad"),
+        feature_points=("pooled", "concat"),
+        batch_norms=("pretrained",),
+    )
+    found = list_candidates(ROWS[:1], options)
+    assert [each.name.partition("@")[2] for each in found] == [
+        "as-trained,pooled",
+        "as-trained,concat",
+        "pad,pooled",
+        "pad,concat",
+    ]
+    assert [(each.fit, each.feature_point, each.batch_norm) for each in found[2:]] == [
+        ("pad", "pooled", "pretrained"),
+        ("pad", "concat", "pretrained"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -47,16 +71,24 @@ def test_one_resolution_leaves_the_names_and_several_mark_them() -> None:
     ],
 )
 def test_the_reference_is_found_by_any_of_its_names(wanted: str, found: str) -> None:
-    assert name_reference(list_candidates(ROWS, (96, 128)), wanted) == found
+    assert name_reference(list_candidates(ROWS, CompareOptions(resolutions=(96, 128))), wanted) == found
 
 
 def test_the_fuller_name_wins() -> None:
     checkpoint = replace(row("checkpoint/mine"), architecture="timm/resnet50.a1")
-    assert name_reference(list_candidates([checkpoint, ROWS[1]], (96,)), ROWS[1].name) == ROWS[1].name
+    assert (
+        name_reference(
+            list_candidates([checkpoint, ROWS[1]], CompareOptions(resolutions=(96,))), ROWS[1].name
+        )
+        == ROWS[1].name
+    )
 
 
 def test_without_published_figures_there_is_no_reference() -> None:
-    assert name_reference(list_candidates([row("timm/resnet50.a1")], (96,)), "") == ""
+    assert (
+        name_reference(list_candidates([row("timm/resnet50.a1")], CompareOptions(resolutions=(96,))), "")
+        == ""
+    )
 
 
 def test_rows_names_and_patterns_mix() -> None:

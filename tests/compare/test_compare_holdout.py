@@ -16,7 +16,7 @@ from headstart.data import Splits
 from headstart.embed import PlanOptions
 from headstart.predict import predict
 
-EXACT = PlanOptions(device="cpu", precision="fp32")
+EXACT = PlanOptions(device="cpu", plan="exact")
 
 
 def test_rows_are_ranked_and_the_first_is_chosen(finished: Comparison, tiny_models: tuple[str, str]) -> None:
@@ -40,7 +40,7 @@ def test_rows_are_ranked_and_the_first_is_chosen(finished: Comparison, tiny_mode
         assert row.cost.num_params > 100_000
         assert row.cost.pictures_per_second is not None
         assert row.regularization is not None
-        assert row.plan.startswith("fp32 on cpu")
+        assert row.plan.startswith("exact plan: fp32 on cpu")
         assert row.feature_dim > 0
 
 

@@ -158,7 +158,7 @@ def test_a_finished_run_is_returned_as_it_is(
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"seed": 1}, "seed"), ({"resolutions": (96,)}, "resolutions"), ({"fit": "squash"}, "fit")],
+    [({"seed": 1}, "seed"), ({"resolutions": (96,)}, "resolutions"), ({"fits": ("squash",)}, "fits")],
 )
 def test_other_settings_are_refused(
     change: dict[str, Any],

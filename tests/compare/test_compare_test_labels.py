@@ -17,6 +17,7 @@ from headstart.compare.evidence import embed_candidate, gather
 from headstart.compare.final import look_at_test, train_final
 from headstart.core.progress import SILENT
 from headstart.data import Splits
+from headstart.embed import PixelStore
 
 race = importlib.import_module("headstart.compare.comparison")
 
@@ -65,9 +66,10 @@ def test_other_test_labels_change_the_looks_and_nothing_else(
 def test_evidence_and_training_do_not_read_them(
     tiny_models: tuple[str, str], holdout: Splits, options: CompareOptions
 ) -> None:
-    (candidate,) = list_candidates(find_entries(tiny_models[:1]).entries, (64,))
+    (candidate,) = list_candidates(find_entries(tiny_models[:1]).entries, options)
     sides = np.full(4, 48, np.int64)
-    embedded = embed_candidate(candidate, holdout, sides, options, SILENT)
+    store = PixelStore((), decoder="exact")
+    embedded = embed_candidate(candidate, holdout, sides, options=options, store=store, progress=SILENT)
     assert holdout.test is not None
     assert holdout.val is not None
     poisoned = replace(holdout, test=replace(holdout.test, labels=Locked()))  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from headstart.embed.check import smallest_cosine, spread_sample
 from headstart.embed.plan import batch_size, choose_plan
 from headstart.models import Classifier
 
-EXACT = PlanOptions(device="cpu", precision="fp32")
+EXACT = PlanOptions(device="cpu", plan="exact")
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +166,10 @@ def test_two_writers_of_one_space_do_no_harm() -> None:
     with EmbeddingCache({"space": 1}) as one, EmbeddingCache({"space": 1}) as two:
         one.append(digests, rows)
         two.append(digests[:1], rows[:1])
-    found = EmbeddingCache({"space": 1}).load([*digests, "cc" * 32])
-    assert set(found) == set(digests)
-    assert np.array_equal(found["bb" * 32], rows[1])
+    out = np.zeros((3, 4), np.float32)
+    found = EmbeddingCache({"space": 1}).load_into(out, ["bb" * 32, "cc" * 32, "aa" * 32])
+    assert found.tolist() == [True, False, True]
+    assert np.array_equal(out[[2, 0]], rows)
 
 
 def test_a_picture_that_vanishes_after_the_scan_is_left_out_by_name(
@@ -187,11 +188,21 @@ def test_a_picture_that_vanishes_after_the_scan_is_left_out_by_name(
 def test_a_fast_precision_that_is_not_good_enough_is_refused() -> None:
     preprocessing = Preprocessing()
     asked = PlanOptions(device="cpu", precision="bf16")
-    good = choose_plan(preprocessing, options=asked, min_cosine=lambda *_: 0.9985)
-    bad = choose_plan(preprocessing, options=asked, min_cosine=lambda *_: 0.9975)
+    cosines = {"bf16": 0.9985, "fp32": 1.0}
+    good = choose_plan(preprocessing, options=asked, min_cosine=lambda plan: cosines[plan.precision])
+    cosines["bf16"] = 0.9975
+    bad = choose_plan(preprocessing, options=asked, min_cosine=lambda plan: cosines[plan.precision])
     assert (good.precision, bad.precision) == ("bf16", "fp32")
-    assert "refused" in bad.reason
-    assert choose_plan(preprocessing, options=EXACT, min_cosine=pytest.fail).precision == "fp32"
+    assert "bf16 on cpu was refused" in bad.reason
+    cosines["fp32"] = -2.0
+    last = choose_plan(preprocessing, options=asked, min_cosine=lambda plan: cosines[plan.precision])
+    assert (last.exact, last.decoder, last.precision) == (True, "exact", "fp32")
+    assert "fp32 on cpu cannot be run" in last.reason
+    assert choose_plan(preprocessing, options=EXACT, min_cosine=pytest.fail).exact
+    with pytest.raises(InputError, match="exact plan computes in fp32"):
+        choose_plan(
+            preprocessing, options=PlanOptions(plan="exact", precision="bf16"), min_cosine=pytest.fail
+        )
 
 
 def test_a_device_that_is_not_here_is_named() -> None:

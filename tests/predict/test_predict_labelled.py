@@ -19,7 +19,7 @@ from headstart.models import Classifier
 from headstart.predict import predict, predict_labelled
 from headstart.preprocess import to_input, to_pixels
 
-EXACT = PlanOptions(device="cpu", precision="fp32")
+EXACT = PlanOptions(device="cpu", plan="exact")
 scoring = importlib.import_module("headstart.predict.scoring")
 embedding = importlib.import_module("headstart.embed.embedding")
 

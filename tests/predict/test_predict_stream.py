@@ -15,14 +15,14 @@ import headstart as hs
 from headstart.core.errors import InputError, ModelError, PictureError
 from headstart.data import dataset_from_arrays
 from headstart.data.decode import decode
-from headstart.embed import PlanOptions
+from headstart.embed import Plan, PlanOptions
 from headstart.embed.plan import batch_size
 from headstart.models import Classifier
 from headstart.models.parts import Parts
 from headstart.predict import Prediction, predict
 from headstart.preprocess import to_input, to_pixels
 
-EXACT = PlanOptions(device="cpu", precision="fp32")
+EXACT = PlanOptions(device="cpu", plan="exact")
 prediction = importlib.import_module("headstart.predict.prediction")
 
 
@@ -158,19 +158,19 @@ def test_a_few_pictures_are_not_worth_a_check_of_the_precision(
 ) -> None:
     checked: list[str] = []
 
-    def measure(*_: object, precision: str, **__: object) -> float:
-        checked.append(precision)
+    def measure(_: object, plan: Plan) -> float:
+        checked.append(plan.precision)
         return -1.0
 
-    monkeypatch.setattr(prediction, "measure_cosine", measure)
+    monkeypatch.setattr(prediction.Check, "min_cosine", measure)
     plan = importlib.import_module("headstart.embed.plan")
     monkeypatch.setattr(plan, "fast_precision", lambda device: "bf16")
     list(predict(classifier, endless(63)[0]))
     assert checked == []
     list(predict(classifier, endless(64)[0]))
-    assert checked == ["bf16"]
+    assert checked == ["bf16", "fp32"]
     list(predict(classifier, endless(3)[0], options=PlanOptions(device="cpu", precision="bf16")))
-    assert checked == ["bf16", "bf16"]
+    assert checked == ["bf16", "fp32"] * 2
 
 
 def test_what_cannot_be_predicted_is_said_at_once(classifier: Classifier, tmp_path: Path) -> None:

@@ -5,13 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from headstart.train.logistic import (
-    Curvature,
-    Weights,
-    cross_entropies,
-    fit_weights,
-    logits,
-)
+from headstart.train.logistic import Curvature, fit_weights
+from headstart.train.rows import HostRows, Weights, cross_entropies, logits
 
 
 def problem(*, n=200, num_features=30, num_classes=4, dtype=np.float64):
@@ -27,8 +22,7 @@ def problem(*, n=200, num_features=30, num_classes=4, dtype=np.float64):
 
 def solve(features, labels, start, *, curvature=None, tolerance=1e-12, max_iter=5000, strength=0.01):
     return fit_weights(
-        features,
-        labels,
+        HostRows(features, labels),
         strength=strength,
         start=start,
         curvature=curvature or Curvature.of(features),
@@ -50,7 +44,9 @@ def test_ends_where_the_gradient_is_zero():
 def test_curvature_decides_the_speed_not_the_result():
     features, labels, start = problem()
     known = solve(features, labels, start)
-    flat = Curvature(directions=np.zeros((30, 1)), variances=np.ones(1), rest=1.0)
+    flat = dataclasses.replace(
+        Curvature.of(features), directions=np.zeros((30, 1)), variances=np.ones(2), squares=np.ones((200, 2))
+    )
     unknown = solve(features, labels, start, curvature=flat)
     np.testing.assert_allclose(known.weights.coef, unknown.weights.coef, atol=1e-3)
     assert known.num_iterations < unknown.num_iterations / 2
@@ -89,7 +85,7 @@ def test_curvature_is_the_leading_part_of_the_covariance():
     features, _, _ = problem(n=500)
     curvature = Curvature.of(features)
     covariance = features.T @ features / len(features)
-    rebuilt = (curvature.directions * curvature.variances) @ curvature.directions.T
+    rebuilt = (curvature.directions * curvature.variances[:-1]) @ curvature.directions.T
     np.testing.assert_allclose(rebuilt, covariance, atol=1e-3 * np.abs(covariance).max())
     identity = curvature.directions.T @ curvature.directions
     np.testing.assert_allclose(identity, np.eye(len(identity)), atol=1e-6)
@@ -102,7 +98,7 @@ def test_curvature_of_any_shape_is_bounded_and_finite(shape):
     curvature = Curvature.of(features)
     assert curvature.directions.shape[1] <= min(64, *shape)
     assert all(np.isfinite(getattr(curvature, field.name)).all() for field in dataclasses.fields(curvature))
-    assert curvature.rest >= 0
+    assert (curvature.variances >= 0).all()
 
 
 def test_cross_entropies_of_large_scores_are_finite():

@@ -1,7 +1,7 @@
 """``headstart embed``: pictures to vectors, into the cache and on request into a file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,9 +22,11 @@ def embed_pictures(
     models: opt.Model = "efficientnet_lite0",
     resolution: opt.ResolutionText = "auto",
     fit: opt.FitName = None,
+    feature_point: opt.FeaturePoint = "pooled",
     sample: opt.SampleText = "",
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
+    plan: opt.PlanName = "fast",
     max_unreadable: opt.MaxUnreadable = 0.1,
     out: Annotated[
         Path | None,
@@ -40,8 +42,9 @@ def embed_pictures(
       headstart embed digits --out digits.npz
       headstart embed flowers/ --models resnet50 --resolution 160
     """
-    from headstart.data.prepare import open_pictures
-    from headstart.embed import PlanOptions, choose_resolution, embed, sample_sides
+    from headstart.data.prepare import open_sample
+    from headstart.data.scan import scan
+    from headstart.embed import PixelStore, PlanOptions, choose_resolution, embed, sample_sides
     from headstart.models import load, resolve
 
     if out is not None and out.suffix not in (".npz", ".csv"):
@@ -51,27 +54,24 @@ def embed_pictures(
         raise InputError(f"--resolution {resolution}: embed takes one resolution")
     with show_progress() as progress:
         resolve(models)  # a mistyped name is told before pictures are read
-        pictures = open_pictures(
-            data,
-            sample=opt.parse_sample(sample),
-            seed=seed,
-            max_unreadable=max_unreadable,
-            progress=progress,
-        )
+        drawn = open_sample(data, sample=opt.parse_sample(sample), seed=seed).dataset
         classifier = load(models, progress=progress)
-        preprocessing = choose_resolution(
-            classifier.preprocessing,
-            sample_sides(pictures),
-            resolution=resolutions[0],
-            fit=fit,
-            fixed=classifier.entry.fixed_input_size,
-        )
-        embeddings = embed(
-            classifier.with_preprocessing(preprocessing),
-            pictures,
-            options=PlanOptions(device=device, precision=precision),
-            progress=progress,
-        )
+        classifier = classifier.with_preprocessing(
+            choose_resolution(
+                classifier.preprocessing,
+                sample_sides(drawn),
+                resolution=resolutions[0],
+                fit=fit,
+                fixed=classifier.entry.fixed_input_size,
+            )
+        ).with_feature_point(feature_point)
+        decoder: Literal["exact", "fast"] = "exact" if plan == "exact" else "fast"
+        with PixelStore((classifier.preprocessing,), decoder=decoder) as store:
+            pictures = scan(
+                drawn, max_unreadable=max_unreadable, measure=store.measure, progress=progress
+            ).dataset
+            options = PlanOptions(device=device, precision=precision, plan=plan)
+            embeddings = embed(classifier, pictures, options=options, store=store, progress=progress)
     if out is not None:
         _write(embeddings, out)
     _print(embeddings, out, json=json)
@@ -108,6 +108,7 @@ def _print(embeddings: "Embeddings", out: Path | None, *, json: bool) -> None:
             "seconds": embeddings.seconds,
             "plan": str(embeddings.plan),
             "space": embeddings.space,
+            "feature_point": embeddings.feature_point,
             "preprocessing": to_json(embeddings.preprocessing),
             "excluded": to_json(embeddings.excluded),
             "out": str(out) if out else None,

@@ -29,6 +29,7 @@ def evaluate_model(
     sample: opt.SampleText = "",
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
+    plan: opt.PlanName = "fast",
     max_unreadable: opt.MaxUnreadable = 0.1,
     seed: opt.Seed = 0,
     json: opt.Json = False,
@@ -58,7 +59,7 @@ def evaluate_model(
             max_unreadable=max_unreadable,
             progress=progress,
         )
-        options = PlanOptions(device=device, precision=precision)
+        options = PlanOptions(device=device, precision=precision, plan=plan)
         probabilities, labels = predict_labelled(
             classifier, pictures.dataset, options=options, progress=progress
         )

@@ -5,7 +5,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -13,6 +13,8 @@ from headstart.core.errors import InputError
 
 if TYPE_CHECKING:
     from headstart.catalog import ModelEntry
+    from headstart.catalog.entry import Fit
+    from headstart.compare.records import BatchNorm
 
 Data = Annotated[
     str,
@@ -41,6 +43,39 @@ PrecisionName = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     typer.Option("--precision", help="A faster one is checked against fp32 on your pictures first."),
 ]
+FitNames = Annotated[
+    str,
+    typer.Option(
+        "--fit",
+        help="How a picture gets to the input's shape: 'crop', 'squash', 'pad', or several with commas "
+        "between; default: as the weights came.",
+    ),
+]
+FeaturePoints = Annotated[
+    str,
+    typer.Option(
+        "--feature-point",
+        help="Where features are taken: 'pooled', 'stride16', 'stride8', 'concat', or several with commas "
+        "between.",
+    ),
+]
+FeaturePoint = Annotated[
+    Literal["pooled", "stride16", "stride8", "concat"],
+    typer.Option("--feature-point", help="Where in the network the vectors are taken."),
+]
+BatchNorms = Annotated[
+    str,
+    typer.Option(
+        "--batch-norm",
+        help="Statistics of batch norms: 'pretrained', 'reestimated' on your pictures, or both with a comma.",
+    ),
+]
+PlanName = Annotated[
+    Literal["fast", "exact"],
+    typer.Option(
+        "--plan", help="'exact' is slower: the reference decoder and float32, the same bits every time."
+    ),
+]
 SampleText = Annotated[
     str, typer.Option("--sample", help="Work with a stratified part: train=2000,test=500.")
 ]
@@ -58,6 +93,9 @@ MaxUnreadable = Annotated[
     typer.Option("--max-unreadable", min=0.0, max=1.0, help="Share of unreadable files above which to stop."),
 ]
 
+FITS = ("crop", "squash", "pad")
+FEATURE_POINTS = ("pooled", "stride16", "stride8", "concat")
+BATCH_NORMS = ("pretrained", "reestimated")
 _SAMPLE_PART = re.compile(r"(train|test)=([0-9]+)")
 
 
@@ -81,6 +119,42 @@ def parse_resolutions(text: str) -> tuple[int | Literal["native", "auto"], ...]:
                 hint="for example --resolution 96,128,native",
             )
     return tuple(dict.fromkeys(resolutions))
+
+
+def parse_choices(option: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a list with commas between names: "crop,pad" is two ways.
+
+    Args:
+        option: the option's name, for the message.
+        text: the list; "" names nothing.
+        allowed: what may be named.
+
+    Raises:
+        BadParameter: a part is not among the allowed ones.
+    """
+    names = parse_names(text.lower())
+    for name in names:
+        if name not in allowed:
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(allowed)}", param_hint=option)
+    return tuple(dict.fromkeys(names))
+
+
+def parse_fits(text: str) -> "tuple[Fit | None, ...]":
+    """Return what ``--fit`` means; "" is the fit that the weights came with.
+
+    Raises:
+        BadParameter: a part is no fit.
+    """
+    return cast("tuple[Fit | None, ...]", parse_choices("--fit", text, FITS) or (None,))
+
+
+def parse_batch_norms(text: str) -> "tuple[BatchNorm, ...]":
+    """Return what ``--batch-norm`` means.
+
+    Raises:
+        BadParameter: a part is neither "pretrained" nor "reestimated".
+    """
+    return cast("tuple[BatchNorm, ...]", parse_choices("--batch-norm", text, BATCH_NORMS))
 
 
 def parse_sample(text: str) -> dict[str, int]:

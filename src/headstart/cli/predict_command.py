@@ -40,6 +40,7 @@ def predict_pictures(
     ] = False,
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
+    plan: opt.PlanName = "fast",
 ) -> None:
     """Say what is on pictures, with a trained model.
 
@@ -59,7 +60,7 @@ def predict_pictures(
     unread = 0
     with show_progress() as progress:
         classifier = load(model, progress=progress)
-        options = PlanOptions(device=device, precision=precision)
+        options = PlanOptions(device=device, precision=precision, plan=plan)
         rows = predict(classifier, paths, options=options, progress=progress)
         with _destination(out) as file:
             write = _csv_writer(file, top) if csv else _json_writer(file) if json else _text_writer(file)

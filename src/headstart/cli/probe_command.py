@@ -8,10 +8,13 @@ def probe_pictures(
     data: opt.Data,
     models: opt.Model = "efficientnet_lite0",
     resolution: opt.ResolutionText = "auto",
-    fit: opt.FitName = None,
+    fit: opt.FitNames = "",
+    feature_point: opt.FeaturePoints = "pooled",
+    batch_norm: opt.BatchNorms = "pretrained",
     sample: opt.SampleText = "",
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
+    plan: opt.PlanName = "fast",
     max_unreadable: opt.MaxUnreadable = 0.1,
     out: opt.Out = None,
     seed: opt.Seed = 0,
@@ -27,24 +30,22 @@ def probe_pictures(
     from headstart.cli.outcome import finish_run
     from headstart.compare import CompareOptions, fit_one
     from headstart.compare.candidates import find_entries
-    from headstart.data.prepare import open_splits
+    from headstart.data.prepare import open_sample
 
     choices = CompareOptions(
         resolutions=opt.parse_resolutions(resolution),
-        fit=fit,
+        fits=opt.parse_fits(fit),
+        feature_points=opt.parse_choices("--feature-point", feature_point, opt.FEATURE_POINTS),
+        batch_norms=opt.parse_batch_norms(batch_norm),
         device=device,
         precision=precision,
+        plan=plan,
+        max_unreadable=max_unreadable,
         seed=seed,
         command=opt.command_line(),
     )
     with show_progress() as progress:
         find_entries([models])  # a mistyped name is told before pictures are read
-        splits = open_splits(
-            data,
-            sample=opt.parse_sample(sample),
-            seed=seed,
-            max_unreadable=max_unreadable,
-            progress=progress,
-        )
-        comparison = fit_one(models, splits, out=out, options=choices, progress=progress)
+        pictures = open_sample(data, sample=opt.parse_sample(sample), seed=seed)
+        comparison = fit_one(models, pictures, out=out, options=choices, progress=progress)
     finish_run(comparison, json=json)

@@ -1,28 +1,37 @@
-"""Who runs: a candidate is a model at a resolution."""
+"""Who runs: a candidate is a model, and how pictures get into it and features out of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 from headstart.catalog import expand
-from headstart.catalog.entry import ModelEntry
+from headstart.catalog.entry import Fit, ModelEntry
 from headstart.catalog.search import Expansion
+from headstart.compare.records import BatchNorm, CompareOptions
 from headstart.models import resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A model at a resolution.
+    """A model, and how it is used.
 
     Attributes:
-        name: the model's name, with "@RESOLUTION" behind it where the models run at several.
+        name: the model's name, with "@" and what differs behind it where the models run in several ways:
+            "timm/resnet50.a1_in1k@128,pad".
         entry: the catalogue's row.
         resolution: side of the input in pixels, "native" or "auto".
+        fit: how a picture gets to the input's shape; None as the weights came.
+        feature_point: where in the network the features are taken.
+        batch_norm: whose statistics its batch norms use.
     """
 
     name: str
     entry: ModelEntry
     resolution: int | Literal["native", "auto"]
+    fit: Fit | None = None
+    feature_point: str = "pooled"
+    batch_norm: BatchNorm = "pretrained"
 
 
 def find_entries(models: Sequence[ModelEntry | str]) -> Expansion:
@@ -40,19 +49,27 @@ def find_entries(models: Sequence[ModelEntry | str]) -> Expansion:
     return expand(names, find=lambda name: rows[name] if name in rows else resolve(name))
 
 
-def list_candidates(
-    entries: Sequence[ModelEntry], resolutions: Sequence[int | Literal["native", "auto"]]
-) -> list[Candidate]:
-    """Return every model at every resolution, model by model; a resolution that is given twice runs once."""
-    resolutions = tuple(dict.fromkeys(resolutions))
-    several = len(resolutions) > 1
-    return [
-        Candidate(
-            name=f"{entry.name}@{resolution}" if several else entry.name, entry=entry, resolution=resolution
+def list_candidates(entries: Sequence[ModelEntry], options: CompareOptions) -> list[Candidate]:
+    """Return every model in every way that the options name; what is given twice runs once."""
+    resolutions = tuple(dict.fromkeys(options.resolutions))
+    fits = tuple(dict.fromkeys(options.fits))
+    points = tuple(dict.fromkeys(options.feature_points))
+    norms = tuple(dict.fromkeys(options.batch_norms))
+    candidates = []
+    for entry, resolution, fit, point, norm in product(entries, resolutions, fits, points, norms):
+        ways = ((resolutions, resolution), (fits, fit or "as-trained"), (points, point), (norms, norm))
+        differing = ",".join(str(way) for several, way in ways if len(several) > 1)
+        candidates.append(
+            Candidate(
+                name=f"{entry.name}@{differing}" if differing else entry.name,
+                entry=entry,
+                resolution=resolution,
+                fit=fit,
+                feature_point=point,
+                batch_norm=norm,
+            )
         )
-        for entry in entries
-        for resolution in resolutions
-    ]
+    return candidates
 
 
 def name_reference(candidates: Sequence[Candidate], wanted: str) -> str:

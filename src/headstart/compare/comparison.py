@@ -3,6 +3,7 @@
 import datetime
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from headstart.compare.choice import Choice, choose
 from headstart.compare.evidence import (
     Embedded,
     Evidence,
+    candidate_preprocessing,
     embed_candidate,
     gather,
     read_evidence,
@@ -19,7 +21,7 @@ from headstart.compare.evidence import (
 )
 from headstart.compare.final import FinalPredictions, look_at_test, nested_estimate, train_final
 from headstart.compare.mistakes import confusion, most_confident_mistakes
-from headstart.compare.pictures import list_parts, prepare_splits
+from headstart.compare.pictures import all_pictures, list_parts, prepare_splits
 from headstart.compare.provenance import (
     count_duplicates,
     describe_protocol,
@@ -35,7 +37,8 @@ from headstart.core.progress import SILENT, Progress
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
-from headstart.embed import sample_sides
+from headstart.data.split import Sample
+from headstart.embed import PixelStore, sample_sides
 from headstart.models import Classifier, save_folder
 
 # What may go wrong with one candidate without spoiling the others; a full disk spoils all.
@@ -46,7 +49,7 @@ _RUN_ERRORS = (StorageError, DataError)
 
 def compare(
     models: Sequence[ModelEntry | str],
-    pictures: Splits | ImageDataset,
+    pictures: Splits | ImageDataset | Sample,
     *,
     out: Path | str | None = None,
     options: CompareOptions = CompareOptions(),
@@ -57,8 +60,8 @@ def compare(
 
     Args:
         models: rows of the catalogue, names or patterns; those with the same tensors run once.
-        pictures: splits, or a data set that is split with the seed of `options`. What was not scanned yet
-            is read first: unreadable pictures are left out, and duplicates across the parts.
+        pictures: splits, or a data set or sample that is split with the seed of `options`. What was not
+            scanned yet is read first: unreadable pictures are left out, and duplicates across the parts.
         out: the run's folder; None is "headstart-runs/NAME". A run that was killed goes on where it stopped.
         options: resolutions, fit, device, precision, reference, seed.
         progress: told about everything that takes time, and about every decision.
@@ -73,20 +76,49 @@ def compare(
         InputError: an option cannot be used, or the folder holds another run.
         StorageError: the folder or the cache cannot be written.
     """
-    if not options.resolutions:
-        raise InputError("no resolution was given", hint="give sides in pixels, 'native' or 'auto'")
+    _check(options)
     found = find_entries(models)
-    candidates = list_candidates(found.entries, options.resolutions)
+    candidates = list_candidates(found.entries, options)
     reference = name_reference(candidates, options.reference)
     if options.reference and not reference:
         raise InputError(
             f"the reference {options.reference!r} is not among the candidates",
             hint=f"candidates: {', '.join(each.name for each in candidates)}",
         )
-    splits = prepare_splits(pictures, seed=options.seed, progress=progress)
-    folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
-    with folder.hold():
-        return _Race(candidates, splits, reference, options, folder, progress).run(runner, found.notes)
+    with _open_store(candidates, all_pictures(pictures), options) as store:
+        splits = prepare_splits(
+            pictures,
+            seed=options.seed,
+            max_unreadable=options.max_unreadable,
+            measure=store.measure,
+            progress=progress,
+        )
+        folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
+        with folder.hold():
+            race = _Race(candidates, splits, reference, options, folder, store, progress)
+            return race.run(runner, found.notes)
+
+
+def _check(options: CompareOptions) -> None:
+    """Raise InputError where an option names nothing."""
+    if not options.resolutions:
+        raise InputError("no resolution was given", hint="give sides in pixels, 'native' or 'auto'")
+    for name in ("fits", "feature_points", "batch_norms"):
+        if not getattr(options, name):
+            raise InputError(f"no value was given for {name}", hint="leave it out for the usual one")
+
+
+def _open_store(
+    candidates: Sequence[Candidate], pictures: ImageDataset, options: CompareOptions
+) -> PixelStore:
+    """Return room for the pixels that the candidates will need, as far as the catalogue knows them."""
+    sides = sample_sides(pictures)
+    kinds = []
+    for candidate in candidates:
+        with suppress(InputError):  # a resolution that this one does not take: told when it runs
+            native = candidate.entry.weights.preprocessing
+            kinds.append(candidate_preprocessing(candidate, sides, native=native))
+    return PixelStore(kinds, decoder="exact" if options.plan == "exact" else "fast")
 
 
 class _Race:
@@ -99,6 +131,7 @@ class _Race:
         reference: str,
         options: CompareOptions,
         folder: RunFolder,
+        store: PixelStore,
         progress: Progress,
     ) -> None:
         self._candidates = candidates
@@ -107,6 +140,7 @@ class _Race:
         self._reference = reference
         self._options = options
         self._folder = folder
+        self._store = store
         self._progress = progress
         self._sides = sample_sides(concatenate(list_parts(splits)))
         self._decisions: list[str] = []
@@ -160,7 +194,14 @@ class _Race:
         return evidence
 
     def _embed(self, candidate: Candidate) -> Embedded:
-        return embed_candidate(candidate, self._splits, self._sides, self._options, self._progress)
+        return embed_candidate(
+            candidate,
+            self._splits,
+            self._sides,
+            options=self._options,
+            store=self._store,
+            progress=self._progress,
+        )
 
     def _failed(self, candidate: Candidate, error: Exception) -> Row:
         message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -226,7 +267,15 @@ class _Race:
     def _train(self, evidence: Evidence) -> tuple[Classifier, Embedded]:
         embedded = self._embed(evidence.candidate)
         self._progress.start(f"training {evidence.candidate.name} on all pictures that are not locked away")
-        classifier = train_final(embedded, self._selection, evidence.probabilities, seed=self._options.seed)
+        # A validation part is a fifth of the pictures: with it, the best strength is hardly another.
+        held_out = self._selection.val is not None
+        classifier = train_final(
+            embedded,
+            self._selection,
+            evidence.probabilities,
+            regularization=evidence.regularization if held_out else None,
+            seed=self._options.seed,
+        )
         return classifier, embedded
 
     def _digests(self, evidence: Sequence[Evidence]) -> dict[str, str]:

@@ -6,12 +6,13 @@ a probe that never saw it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from headstart.catalog.entry import Preprocessing
 from headstart.compare.candidates import Candidate
 from headstart.compare.records import CompareOptions, Cost
 from headstart.core.errors import DataError
@@ -20,7 +21,8 @@ from headstart.core.records import from_json, to_json
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.partition import content_groups
-from headstart.embed import Embeddings, Engine, PlanOptions, choose_resolution, embed
+from headstart.embed import Embeddings, Engine, PixelStore, PlanOptions, choose_resolution, embed
+from headstart.embed.reestimate import reestimate_on
 from headstart.evaluate import measure_latency
 from headstart.models import Classifier, load
 from headstart.train import LinearProbe
@@ -74,7 +76,9 @@ def embed_candidate(
     candidate: Candidate,
     splits: Splits,
     sides: npt.NDArray[np.int64],
+    *,
     options: CompareOptions,
+    store: PixelStore,
     progress: Progress,
 ) -> Embedded:
     """Load a candidate and embed every picture, those of the test part too: that looks at no label.
@@ -83,22 +87,44 @@ def embed_candidate(
         candidate: whom to load.
         splits: the pictures.
         sides: int64 of shape (N,): shorter sides of the pictures, for the resolution.
-        options: fit, device and precision.
+        options: device, precision and plan.
+        store: the pixels that all candidates share.
         progress: told about download and embedding.
     """
     classifier = load(candidate.entry, progress=progress)
-    preprocessing = choose_resolution(
-        classifier.preprocessing,
+    classifier = classifier.with_preprocessing(
+        candidate_preprocessing(candidate, sides, native=classifier.preprocessing)
+    )
+    if candidate.feature_point != "pooled":
+        classifier = classifier.with_feature_point(candidate.feature_point)
+    plan = PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
+    if candidate.batch_norm == "reestimated":
+        classifier = reestimate_on(classifier, splits.train, store=store, progress=progress)
+    parts = [part for part in (splits.train, splits.val, splits.test) if part is not None]
+    embeddings = embed(classifier, concatenate(parts), options=plan, store=store, progress=progress)
+    return Embedded(classifier=classifier, embeddings=embeddings)
+
+
+def candidate_preprocessing(
+    candidate: Candidate, sides: npt.NDArray[np.int64], *, native: Preprocessing
+) -> Preprocessing:
+    """Return what pictures go through for a candidate.
+
+    Args:
+        candidate: its resolution and fit.
+        sides: int64 of shape (N,): shorter sides of the pictures.
+        native: what its weights came with.
+
+    Raises:
+        InputError: the network does not take that resolution.
+    """
+    return choose_resolution(
+        native,
         sides,
         resolution=candidate.resolution,
-        fit=options.fit,
+        fit=candidate.fit,
         fixed=candidate.entry.fixed_input_size,
     )
-    classifier = classifier.with_preprocessing(preprocessing)
-    parts = [part for part in (splits.train, splits.val, splits.test) if part is not None]
-    plan = PlanOptions(device=options.device, precision=options.precision)
-    embeddings = embed(classifier, concatenate(parts), options=plan, progress=progress)
-    return Embedded(classifier=classifier, embeddings=embeddings)
 
 
 def gather(
@@ -128,8 +154,14 @@ def gather(
     )
 
 
-def fit_probe(features: npt.NDArray[np.float32], dataset: ImageDataset, *, seed: int) -> LinearProbe:
-    """Return a probe fitted on a part's features.
+def fit_probe(
+    features: npt.NDArray[np.float32],
+    dataset: ImageDataset,
+    *,
+    regularization: float | None = None,
+    seed: int,
+) -> LinearProbe:
+    """Return a probe fitted on a part's features, by the strength that is given or chooses itself.
 
     Raises:
         DataError: a class has no picture in this part.
@@ -140,7 +172,8 @@ def fit_probe(features: npt.NDArray[np.float32], dataset: ImageDataset, *, seed:
             f"the class {empty[0]!r} has no picture to train on",
             hint="give it some pictures in the training part, or leave the class out",
         )
-    return LinearProbe(seed=seed).fit(features, dataset.labels)
+    strengths = None if regularization is None else [regularization]
+    return LinearProbe(strengths=strengths, seed=seed).fit(features, dataset.labels)
 
 
 def count_folds(dataset: ImageDataset) -> int:
@@ -200,7 +233,8 @@ def _cross_validate(
 
 def _cost(embedded: Embedded) -> Cost:
     embeddings, classifier = embedded.embeddings, embedded.classifier
-    engine = Engine(classifier, embeddings.plan.device, embeddings.plan.precision)
+    # One picture at a time is what nobody compiles a network of this size for.
+    engine = Engine(classifier, replace(embeddings.plan, compiled=False))
     picture = np.zeros((1, *classifier.preprocessing.input_size, 3), np.uint8)
     rate = embeddings.num_computed / embeddings.seconds if embeddings.num_computed else None
     return Cost(

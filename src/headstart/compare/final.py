@@ -37,6 +37,7 @@ def train_final(
     splits: Splits,
     validation: npt.NDArray[np.float32],
     *,
+    regularization: float | None = None,
     seed: int,
 ) -> Classifier:
     """Return a candidate with a head fitted on all pictures that are not locked away.
@@ -45,11 +46,12 @@ def train_final(
         embedded: the candidate's network and features.
         splits: the head is fitted on train and val together; a test part is not looked at.
         validation: float32 of shape (R, N, K), its validation probabilities, which decide the temperature.
+        regularization: strength that was chosen on the training part, None to choose it anew.
         seed: of the probe.
     """
     parts = [part for part in (splits.train, splits.val) if part is not None]
     everything = concatenate(parts)
-    probe = fit_probe(embedded.rows(everything), everything, seed=seed)
+    probe = fit_probe(embedded.rows(everything), everything, regularization=regularization, seed=seed)
     labels = (splits.val or splits.train).labels
     repeated = np.tile(labels, len(validation))
     log_probabilities = np.log(np.maximum(validation.reshape(len(repeated), -1), 1e-12))

@@ -5,7 +5,8 @@ from dataclasses import replace
 from headstart.core.progress import Progress
 from headstart.data import ImageDataset, Split, Splits
 from headstart.data.dataset import concatenate
-from headstart.data.scan import scan
+from headstart.data.scan import Measure, scan
+from headstart.data.split import Sample
 
 
 def list_parts(splits: Splits) -> list[ImageDataset]:
@@ -13,28 +14,49 @@ def list_parts(splits: Splits) -> list[ImageDataset]:
     return [part for part in (splits.train, splits.val, splits.test) if part is not None]
 
 
-def prepare_splits(pictures: Splits | ImageDataset, *, seed: int, progress: Progress) -> Splits:
+def all_pictures(pictures: Splits | ImageDataset | Sample) -> ImageDataset:
+    """Return all pictures as one data set, scanned or not."""
+    if isinstance(pictures, Sample):
+        return pictures.dataset
+    return pictures if isinstance(pictures, ImageDataset) else concatenate(list_parts(pictures))
+
+
+def prepare_splits(
+    pictures: Splits | ImageDataset | Sample,
+    *,
+    seed: int,
+    progress: Progress,
+    measure: Measure | None = None,
+    max_unreadable: float = 0.1,
+) -> Splits:
     """Return splits whose pictures can all be read and of which no two parts share a content.
 
     What was scanned before is not read again. The parts of splits that were drawn without a scan are kept,
     less the pictures that cannot be read and those of train or val that lie in test (or val) too.
 
     Args:
-        pictures: splits, or a data set that is split here.
+        pictures: splits, or a data set or sample that is split here.
         seed: of the draw.
         progress: told about the reading.
+        measure: decodes the pictures and may keep their pixels, as in `scan`.
+        max_unreadable: share of unreadable pictures above which to stop, in [0, 1].
 
     Raises:
         DataError: too many pictures cannot be read, or too few are left to train on.
     """
+
+    def read(dataset: ImageDataset) -> ImageDataset:
+        return scan(dataset, max_unreadable=max_unreadable, measure=measure, progress=progress).dataset
+
+    if isinstance(pictures, Sample):
+        return read(pictures.dataset).split(test=pictures.test_share, seed=seed)
     if isinstance(pictures, ImageDataset):
         if pictures.digests is None:
-            pictures = scan(pictures, progress=progress).dataset
+            pictures = read(pictures)
         return pictures.split(seed=seed)
     if all(part.digests is not None for part in list_parts(pictures)):
         return pictures
-    read = scan(_joined(pictures), progress=progress).dataset
-    again = read.split(test=0, val=0, seed=pictures.seed)
+    again = read(_joined(pictures)).split(test=0, val=0, seed=pictures.seed)
     excluded = tuple(dict.fromkeys((*pictures.excluded, *again.excluded)))
     own = _given_splits(pictures)
     return replace(

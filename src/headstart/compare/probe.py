@@ -9,11 +9,12 @@ from headstart.compare.records import CompareOptions, Comparison
 from headstart.core.errors import InputError, ModelError
 from headstart.core.progress import SILENT, Progress
 from headstart.data import ImageDataset, Splits
+from headstart.data.split import Sample
 
 
 def fit_one(
     model: ModelEntry | str,
-    pictures: Splits | ImageDataset,
+    pictures: Splits | ImageDataset | Sample,
     *,
     out: Path | str | None = None,
     options: CompareOptions = CompareOptions(),
@@ -33,11 +34,13 @@ def fit_one(
         ModelError: it could not be trained; the message says why.
         HeadstartError: all that `compare` raises.
     """
-    if len(options.resolutions) != 1:
-        raise InputError(
-            f"a probe is trained at one resolution, {len(options.resolutions)} were given",
-            hint="headstart compare tries several",
-        )
+    for what in ("resolution", "fit", "feature_point", "batch_norm"):
+        given = getattr(options, f"{what}s")
+        if len(given) != 1:
+            raise InputError(
+                f"a probe is trained with one {what}, {len(given)} were given",
+                hint="headstart compare tries several",
+            )
     entries = find_entries([model]).entries
     if len(entries) != 1:
         raise InputError(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
 from headstart.core.errors import StorageError
@@ -10,6 +10,7 @@ from headstart.data.dataset import Exclusion
 from headstart.evaluate.records import Evaluation, PairedDifference
 
 MODEL_FOLDER = "model"
+BatchNorm: TypeAlias = Literal["pretrained", "reestimated"]
 
 if TYPE_CHECKING:
     from headstart.models.classifier import Classifier
@@ -21,9 +22,16 @@ class CompareOptions:
 
     Attributes:
         resolutions: sides of the input in pixels, "native" or "auto"; every model runs at each of them.
-        fit: how a picture gets to the input's shape; None keeps what the weights came with.
+        fits: how a picture gets to the input's shape; None keeps what the weights came with. Every model runs
+            with each of them.
+        feature_points: where in the network the features are taken: "pooled", "stride16", "stride8" or
+            "concat", see `Classifier.with_feature_point`. Every model runs with each of them.
+        batch_norms: "pretrained" statistics, or "reestimated" ones: those of the training pictures. Every
+            model runs with each of them.
         device: "auto" is cuda or mps where there is one.
         precision: "auto" is the fastest that passes a check on the user's own pictures.
+        plan: "fast" or "exact", as in `PlanOptions`.
+        max_unreadable: share of unreadable pictures above which to stop, in [0, 1].
         reference: model whose test accuracy is shown beside the chosen one's; "" is the candidate with the
             best published ImageNet accuracy: what one would take without trying.
         seed: of everything random.
@@ -31,9 +39,13 @@ class CompareOptions:
     """
 
     resolutions: tuple[int | Literal["native", "auto"], ...] = ("auto",)
-    fit: Fit | None = None
+    fits: tuple[Fit | None, ...] = (None,)
+    feature_points: tuple[str, ...] = ("pooled",)
+    batch_norms: tuple[BatchNorm, ...] = ("pretrained",)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    plan: Literal["fast", "exact"] = "fast"
+    max_unreadable: float = 0.1
     reference: str = ""
     seed: int = 0
     command: str = ""
@@ -59,7 +71,7 @@ class Row:
     """One candidate of a comparison, with its evidence or its error.
 
     Attributes:
-        name: the model's full name, with "@RESOLUTION" behind it where one model ran at several.
+        name: the model's full name, with "@" and what differs behind it where one model ran in several ways.
         model: the model's full name, as in the catalogue.
         entry: the catalogue's row; None when the name could not be resolved.
         resolution: side of the network's input in pixels; 0 when it failed before that was known.

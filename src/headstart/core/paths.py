@@ -39,6 +39,16 @@ def embeddings_dir() -> Path:
     return home() / "embeddings"
 
 
+def pixels_dir() -> Path:
+    """Return the folder of decoded pixels, which live as long as the run that made them."""
+    return home() / "pixels"
+
+
+def plans_dir() -> Path:
+    """Return the folder of what was measured of networks on this machine."""
+    return home() / "plans"
+
+
 def datasets_dir() -> Path:
     """Return the folder that torchvision's data sets are downloaded to."""
     return home() / "datasets"

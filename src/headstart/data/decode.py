@@ -4,8 +4,9 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,10 @@ from headstart.core.errors import PictureError
 from headstart.data.colour import to_srgb
 from headstart.data.dataset import RawPicture
 
+Decoder: TypeAlias = Literal["fast", "exact"]
+"""How pixels are made: see `headstart.data.pixels`."""
 DECODER_VERSION = f"1+pillow-{PIL.__version__}"
-"""Part of every key under which something computed from decoded pictures is kept."""
+"""The version of the exact decoder, see `decoder_version`."""
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused unread. The largest phone sensors take 16,320 x 12,240, 199.8 million."""
 _ONE_AT_A_TIME_PIXELS = 30_000_000
@@ -42,7 +45,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_TURNED = (5, 6, 7, 8)
+TURNED = (5, 6, 7, 8)
+"""The EXIF orientations whose width and height change places when the picture is brought upright."""
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
 _pixel_limit_lock = threading.Lock()
 _large_picture_lock = threading.Lock()
 
@@ -90,40 +95,82 @@ def quiet_pillow() -> Iterator[None]:
         yield
 
 
-def _decode(raw: RawPicture, reduce_to: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    try:
+def stated_size(raw: RawPicture) -> tuple[int, int]:
+    """Return the (width, height) that a picture's header states, as it is stored: not turned upright.
+
+    Raises:
+        PictureError: the header cannot be read.
+    """
+    with reasons_in_words():
         if isinstance(raw, np.ndarray):
-            picture = _from_pixels(raw)
-            return picture, picture.size
-        image = _open(raw)
-        width, height = image.size
-        if reduce_to is not None:
-            image.draft(None, (reduce_to, reduce_to))
-        large = image.width * image.height > _ONE_AT_A_TIME_PIXELS
-        with _large_picture_lock if large else nullcontext():
-            image.load()
-            orientation = _orientation(image)
-            upright = to_srgb(image)
-            if orientation in _UPRIGHT:
-                upright = upright.transpose(_UPRIGHT[orientation])
-        return upright, (height, width) if orientation in _TURNED else (width, height)
+            height, width = checked_array(raw).shape[:2]
+            return width, height
+        size: tuple[int, int] = open_header(raw).size
+        return size
+
+
+def decoder_version(decoder: Decoder) -> str:
+    """Return the part that names the decoder in every key under which something made from pixels is kept."""
+    if decoder == "exact":
+        return DECODER_VERSION
+    import torch  # waits: it is needed for no other picture work
+    import torchvision
+
+    return f"fast-1+{DECODER_VERSION}+torchvision-{torchvision.__version__}+torch-{torch.__version__}"
+
+
+@contextmanager
+def reasons_in_words() -> Iterator[None]:
+    """Turn whatever is raised inside the block into a PictureError that says in words what is wrong."""
+    try:
+        yield
     except PictureError:
         raise
     except Exception as error:  # decoders of hostile bytes fail in every way there is
         raise PictureError(_reason(error)) from error
 
 
-def _open(raw: bytes) -> Image.Image:
+def _decode(raw: RawPicture, reduce_to: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    with reasons_in_words():
+        if isinstance(raw, np.ndarray):
+            picture = Image.fromarray(checked_array(raw)).convert("RGB")
+            return picture, picture.size
+        image = open_header(raw)
+        width, height = image.size
+        if reduce_to is not None:
+            image.draft(None, (reduce_to, reduce_to))
+        with turn_of_large(image):
+            image.load()
+            orientation = orientation_of(image)
+            upright = to_srgb(image)
+            if orientation in _UPRIGHT:
+                upright = upright.transpose(_UPRIGHT[orientation])
+        return upright, (height, width) if orientation in TURNED else (width, height)
+
+
+@contextmanager
+def turn_of_large(image: Image.Image) -> Iterator[None]:
+    """Wait until no other thread decodes a very large picture, where this is one, by the size it has now."""
+    if image.width * image.height <= _ONE_AT_A_TIME_PIXELS:
+        yield
+        return
+    with _large_picture_lock:
+        yield
+
+
+def open_header(raw: bytes) -> Image.Image:
     """Read the header only, and refuse what is too large to be decoded."""
     if not raw:
         raise PictureError("empty file")
     _prepare(raw)
+    # No other format begins like a JPEG, and going through them all costs more than decoding a tiny picture.
+    formats = ("JPEG",) if raw.startswith(_JPEG_SIGNATURE) else _formats()
     # Pillow's own limit warns (or raises) below ours. It is a global of the module: lifted under a lock, and
     # only while a header is read.
     with _pixel_limit_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(io.BytesIO(raw), formats=_formats())
+            image = Image.open(io.BytesIO(raw), formats=formats)
         except PIL.UnidentifiedImageError as error:
             raise PictureError(f"not a picture: {_beginning(raw)}") from error
         finally:
@@ -170,8 +217,8 @@ def _has_avif() -> bool:
     return "AVIF" in Image.OPEN and bool(features.check("avif"))
 
 
-def _from_pixels(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    """(H, W), (H, W, 1) or (H, W, 3) to an RGB image."""
+def checked_array(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return pixels given as an array, C-contiguous, of shape (H, W) or (H, W, 3); refuse what is none."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
@@ -180,10 +227,11 @@ def _from_pixels(pixels: npt.NDArray[np.uint8]) -> Image.Image:
         )
     if pixels.size == 0:
         raise PictureError("an array without pixels")
-    return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
+    return np.ascontiguousarray(pixels)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation of a picture, 1 where there is none; some formats must be loaded first."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # metadata is broken more often than pictures are

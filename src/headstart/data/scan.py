@@ -1,20 +1,23 @@
 """Reading every picture once: which can be used, and which are the same."""
 
 import hashlib
-import os
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.digest import digest_bytes
 from headstart.core.errors import DataError, InputError, PictureError
+from headstart.core.machine import num_cores
 from headstart.core.progress import SILENT, Progress
 from headstart.data.dataset import Exclusion, ImageDataset, PictureSource, RawPicture
+
+Measure: TypeAlias = Callable[[RawPicture, str], tuple[int, int]]
 
 _CHUNK = 32  # pictures a task: enough to make its cost vanish, few enough to stop at once
 
@@ -54,6 +57,7 @@ def scan(
     dataset: ImageDataset,
     *,
     max_unreadable: float = 0.1,
+    measure: Measure | None = None,
     progress: Progress = SILENT,
     num_workers: int | None = None,
 ) -> Scan:
@@ -62,6 +66,8 @@ def scan(
     Args:
         dataset: the pictures.
         max_unreadable: the largest share of them that may be unreadable, in [0, 1].
+        measure: decodes a picture whose content has a digest, and returns its (width, height), upright, in
+            pixels; raises PictureError. By default nothing is kept of what was decoded.
         progress: is told of each picture.
         num_workers: number of threads; by default the processor cores that this process may use.
 
@@ -80,7 +86,7 @@ def scan(
         raise InputError(f"num_workers={num_workers}", hint="give 1 or more")
     progress.start("reading the pictures", total=len(dataset), unit="pictures")
     findings: list[_Finding] = []
-    with closing(_examine_all(dataset, num_workers or _num_cores())) as chunks:
+    with closing(_examine_all(dataset, measure or _measure, num_workers or num_cores())) as chunks:
         for chunk in chunks:
             findings += chunk
             progress.advance(len(chunk))
@@ -105,7 +111,9 @@ def digest_picture(raw: RawPicture) -> str:
     return sha.hexdigest()
 
 
-def _examine_all(dataset: ImageDataset, num_workers: int) -> Generator[list[_Finding], None, None]:
+def _examine_all(
+    dataset: ImageDataset, measure: Measure, num_workers: int
+) -> Generator[list[_Finding], None, None]:
     """Yield the findings in order, a chunk at a time; whatever ends the loop stops the threads at once."""
     from headstart.data.decode import quiet_pillow  # Pillow is needed here first
 
@@ -114,7 +122,9 @@ def _examine_all(dataset: ImageDataset, num_workers: int) -> Generator[list[_Fin
     try:
         with quiet_pillow():
             chunks = (dataset.ids[start : start + _CHUNK] for start in range(0, len(dataset), _CHUNK))
-            tasks = [executor.submit(_examine_chunk, dataset.source, chunk, stop) for chunk in chunks]
+            tasks = [
+                executor.submit(_examine_chunk, dataset.source, chunk, measure, stop) for chunk in chunks
+            ]
             for task in tasks:
                 yield task.result()
     finally:
@@ -122,30 +132,31 @@ def _examine_all(dataset: ImageDataset, num_workers: int) -> Generator[list[_Fin
         executor.shutdown(cancel_futures=True)
 
 
-def _examine_chunk(source: PictureSource, ids: Sequence[str], stop: threading.Event) -> list[_Finding]:
+def _examine_chunk(
+    source: PictureSource, ids: Sequence[str], measure: Measure, stop: threading.Event
+) -> list[_Finding]:
     findings = []
     for picture_id in ids:
         if stop.is_set():
             break
-        findings.append(_examine(source, picture_id))
+        findings.append(_examine(source, picture_id, measure))
     return findings
 
 
-def _examine(source: PictureSource, picture_id: str) -> _Finding:
-    from headstart.data.decode import measure
-
+def _examine(source: PictureSource, picture_id: str, measure: Measure) -> _Finding:
     try:
         raw = source.read(picture_id)
-        width, height = measure(raw)
+        digest = digest_picture(raw)
+        width, height = measure(raw, digest)
     except PictureError as error:
         return _Finding(reason=str(error))
-    return _Finding(digest=digest_picture(raw), width=width, height=height)
+    return _Finding(digest=digest, width=width, height=height)
 
 
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _measure(raw: RawPicture, digest: str) -> tuple[int, int]:
+    from headstart.data.decode import measure  # Pillow is needed here first
+
+    return measure(raw)
 
 
 def _too_many_unreadable(excluded: Sequence[Exclusion], total: int, limit: float) -> DataError:

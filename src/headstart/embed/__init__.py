@@ -7,12 +7,14 @@ from headstart.core.lazy import lazy_attributes
 if TYPE_CHECKING:
     from headstart.embed.embedding import Embeddings, embed
     from headstart.embed.engine import Engine
+    from headstart.embed.pixels import PixelStore
     from headstart.embed.plan import Plan, PlanOptions
     from headstart.embed.resolution import choose_resolution, sample_sides
 
 __all__ = [
     "Embeddings",
     "Engine",
+    "PixelStore",
     "Plan",
     "PlanOptions",
     "choose_resolution",
@@ -25,6 +27,7 @@ __getattr__ = lazy_attributes(
     {
         "Embeddings": "embedding",
         "Engine": "engine",
+        "PixelStore": "pixels",
         "Plan": "plan",
         "PlanOptions": "plan",
         "choose_resolution": "resolution",

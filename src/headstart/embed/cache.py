@@ -3,35 +3,46 @@
 A space is everything that decides the features of a given picture: weights, preprocessing, feature point,
 precision, decoder; its digest names the folder. A row's key is the sha256 of the picture's content. Each
 file holds some rows and never changes once it has its name: a killed process leaves whole files or none,
-and two processes cannot spoil each other's work.
+and two processes cannot spoil each other's work. A file that does not have the content it was written with
+counts as not there.
 
 ::
 
-    embeddings/<space digest>/space.json              what the space is, for people
-    embeddings/<space digest>/rows-<random>.safetensors   digests uint8 (n, 32), features float32 (n, D)
-    embeddings/<space digest>/checks.json             smallest cosines measured, by digest of the sample
+    embeddings/<space digest>/space.json    what the space is, for people; its time is that of the last use
+    embeddings/<space digest>/rows-<random>.safetensors   digests uint8 (n, 32), features float32 (n, D);
+                                            the sha256 of both stands in its header
+    embeddings/<space digest>/checks.json   smallest cosines measured, by digest of the sample
 """
 
+import hashlib
+import os
 import secrets
-import shutil
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from headstart.core.digest import digest_json
 from headstart.core.errors import StorageError
-from headstart.core.files import storage_errors, write_bytes, write_text
+from headstart.core.files import write_bytes, write_text
+from headstart.core.machine import num_cores
 from headstart.core.paths import embeddings_dir
 from headstart.core.records import dumps, read_json
 
-# A kill loses at most this many rows and one batch; smaller pieces would make many small files.
+Features = npt.NDArray[np.float32]
+
+# A kill or a full disk loses what was computed since the last file: at most as many rows, and about as many
+# seconds. Smaller pieces would make many files of a long job.
 _ROWS_PER_FILE = 512
+_SECONDS_PER_FILE = 15.0
 
 
 class EmbeddingCache:
@@ -45,7 +56,9 @@ class EmbeddingCache:
         self.key = digest_json(space)
         self.folder = embeddings_dir() / self.key
         self._space = space
-        self._pending: list[tuple[str, npt.NDArray[np.float32]]] = []
+        self._digests: list[str] = []
+        self._features: list[Features] = []
+        self._written = time.monotonic()
 
     def __enter__(self) -> "EmbeddingCache":
         return self
@@ -56,33 +69,48 @@ class EmbeddingCache:
         if not isinstance(error, StorageError):  # a full disk stays full; its error is the one to show
             self.flush()
 
-    def load(self, digests: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """Return the rows that are there, each float32 of shape (D,), by the digest of the picture.
+    def load_into(self, out: Features, digests: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Fill the rows that are there, and return which they are.
 
-        A file that cannot be read counts as not there: its rows are computed again.
+        Args:
+            out: float32 of shape (N, D); row i is filled with the features of the picture with `digests[i]`.
+            digests: N different ones.
+
+        Returns:
+            bool of shape (N,): whether row i was filled. A file that is damaged counts as not there: its rows
+            are computed again.
         """
-        wanted = set(digests)
-        found: dict[str, npt.NDArray[np.float32]] = {}
-        for path in sorted(self.folder.glob("rows-*.safetensors")):
-            try:
-                rows = load_file(path)
-                keys, features = rows["digests"], rows["features"]
-            except (OSError, SafetensorError, KeyError):
-                continue
-            for key, vector in zip(keys, features, strict=True):
-                digest = key.tobytes().hex()
-                if digest in wanted:
-                    found[digest] = vector
+        places = {bytes.fromhex(digest): index for index, digest in enumerate(digests)}
+        found = np.zeros(len(digests), np.bool_)
+
+        def load(path: Path) -> None:
+            piece = _read_piece(path)
+            if piece is None or piece[1].shape[1:] != out.shape[1:]:
+                return
+            text, features = piece[0].tobytes(), piece[1]
+            indices = [places.get(text[start : start + 32], -1) for start in range(0, len(text), 32)]
+            targets = np.array(indices, np.int64)
+            if (targets < 0).any():
+                features, targets = features[targets >= 0], targets[targets >= 0]
+            out[targets] = features
+            found[targets] = True
+
+        with ThreadPoolExecutor(num_cores()) as pool:  # hashing and copying let other threads run
+            list(pool.map(load, sorted(self.folder.glob("rows-*.safetensors"))))
+        if found.any():
+            with suppress(OSError):  # a cache that may only be read
+                os.utime(self.folder / "space.json")
         return found
 
-    def append(self, digests: Sequence[str], features: npt.NDArray[np.float32]) -> None:
+    def append(self, digests: Sequence[str], features: Features) -> None:
         """Add rows: `features` float32 of shape (n, D), row i of the picture with `digests[i]`.
 
         Raises:
             StorageError: the disk is full, or the folder may not be written to.
         """
-        self._pending.extend(zip(digests, features, strict=True))
-        if len(self._pending) >= _ROWS_PER_FILE:
+        self._digests.extend(digests)
+        self._features.append(features)
+        if len(self._digests) >= _ROWS_PER_FILE or time.monotonic() - self._written > _SECONDS_PER_FILE:
             self.flush()
 
     def flush(self) -> None:
@@ -91,18 +119,18 @@ class EmbeddingCache:
         Raises:
             StorageError: the disk is full, or the folder may not be written to.
         """
-        if not self._pending:
-            return
-        if not (self.folder / "space.json").is_file():
-            write_text(self.folder / "space.json", dumps(self._space))
-        keys = np.frombuffer(bytes.fromhex("".join(key for key, _ in self._pending)), np.uint8)
-        rows: dict[str, npt.NDArray[Any]] = {
-            "digests": keys.reshape(-1, 32),
-            "features": np.stack([row for _, row in self._pending]),
-        }
-        path = self.folder / f"rows-{secrets.token_hex(8)}.safetensors"
-        write_bytes(path, save(rows))  # safetensors' own writing hides that a disk is full
-        self._pending = []
+        if self._digests:
+            if not (self.folder / "space.json").is_file():
+                write_text(self.folder / "space.json", dumps(self._space))
+            keys = np.frombuffer(bytes.fromhex("".join(self._digests)), np.uint8).reshape(-1, 32)
+            features = np.concatenate(self._features)
+            piece = save(
+                {"digests": keys, "features": features}, metadata={"sha256": _content(keys, features)}
+            )
+            # safetensors' own writing hides that a disk is full.
+            write_bytes(self.folder / f"rows-{secrets.token_hex(8)}.safetensors", piece)
+        self._digests, self._features = [], []
+        self._written = time.monotonic()
 
     def load_check(self, sample: str) -> float | None:
         """Return the smallest cosine that was measured on the sample with this digest, None if none was."""
@@ -122,27 +150,18 @@ class EmbeddingCache:
         write_text(path, dumps({**checks, sample: cosine}))
 
 
-def list_spaces() -> list[tuple[Path, dict[str, Any], int]]:
-    """Return (folder, what the space is, size in bytes) of every space in the cache, largest first."""
-    spaces = []
-    for record in embeddings_dir().glob("*/space.json"):
-        size = sum(file.stat().st_size for file in record.parent.iterdir())
-        try:
-            spaces.append((record.parent, dict(read_json(record)), size))
-        except (StorageError, ValueError):
-            spaces.append((record.parent, {}, size))
-    return sorted(spaces, key=lambda space: -space[2])
+def _read_piece(path: Path) -> tuple[npt.NDArray[np.uint8], Features] | None:
+    """Return the digests and features of a file, None where it is damaged."""
+    try:
+        with safe_open(path, framework="numpy") as piece:
+            keys, features = piece.get_tensor("digests"), piece.get_tensor("features")
+            stated = (piece.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return (keys, features) if stated == _content(keys, features) else None
 
 
-def clear_spaces() -> int:
-    """Delete the whole embedding cache; return the number of bytes that became free.
-
-    Raises:
-        StorageError: a folder cannot be deleted.
-    """
-    freed = 0
-    for folder, _, size in list_spaces():
-        with storage_errors(folder, "delete"):
-            shutil.rmtree(folder)
-        freed += size
-    return freed
+def _content(keys: npt.NDArray[np.uint8], features: Features) -> str:
+    sha = hashlib.sha256(np.ascontiguousarray(keys).data)
+    sha.update(np.ascontiguousarray(features).data)
+    return sha.hexdigest()

@@ -1,4 +1,4 @@
-"""Is a faster precision good enough for this network and these pictures?"""
+"""Is a faster plan good enough for this network and these pictures?"""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.data import PictureSource
-from headstart.embed.engine import Engine, decode_batches
-from headstart.embed.plan import Precision
+from headstart.embed.decoding import Decoding, decode_batches
+from headstart.embed.engine import Engine
+from headstart.embed.plan import Plan, exact_plan
 from headstart.models import Classifier
 
-# Pictures that a faster precision is checked on.
+# Pictures that a faster plan is checked on.
 _SAMPLE_PICTURES = 16
+# Below any cosine: the plan cannot be run.
+CANNOT_RUN = -2.0
 
 
 def spread_sample(values: Sequence[str]) -> list[str]:
@@ -20,24 +23,56 @@ def spread_sample(values: Sequence[str]) -> list[str]:
     return list(values[::step][:_SAMPLE_PICTURES])
 
 
-def measure_cosine(
-    classifier: Classifier, source: PictureSource, ids: Sequence[str], *, device: str, precision: Precision
-) -> float:
-    """Return the smallest cosine between features in `precision` and in float32 over the pictures `ids`.
+class Check:
+    """Compares plans of one network with the exact plan, on a sample of somebody's pictures.
 
-    A precision in which an operator fails counts as -1: it is not used.
+    The exact features are computed once, when the first plan is checked.
     """
-    cosine = 1.0
-    for batch in decode_batches(source, ids, classifier.preprocessing, batch_size=max(1, len(ids))):
-        if not batch.ids:
-            continue
-        exact = Engine(classifier, device, "fp32").features(batch.pixels)
+
+    def __init__(self, classifier: Classifier, source: PictureSource, ids: Sequence[str]) -> None:
+        self._classifier = classifier
+        self._source = source
+        self._ids = spread_sample(ids)
+        self._exact: dict[str, npt.NDArray[np.float32]] | None = None
+
+    def min_cosine(self, plan: Plan) -> float:
+        """Return the smallest cosine between a picture's features by `plan` and its exact ones.
+
+        A plan that cannot be run, because an operator is missing on the device or in the precision, counts as
+        `CANNOT_RUN`.
+        """
+        self._exact_features()  # what fails here is no fault of the plan
         try:
-            fast = Engine(classifier, device, precision).features(batch.pixels)
-        except (RuntimeError, NotImplementedError):  # torch's way of saying that an operator lacks a dtype
-            return -1.0
-        cosine = min(cosine, smallest_cosine(exact, fast))
-    return cosine
+            return self.min_cosine_of(Engine(self._classifier, plan))
+        except (RuntimeError, NotImplementedError):  # torch's way of saying that an operator is missing
+            return CANNOT_RUN
+
+    def min_cosine_of(self, engine: Engine) -> float:
+        """Return the same for an engine as it is run now."""
+        exact, fast = self._exact_features(), self._features(engine)
+        both = [each for each in exact if each in fast]
+        if not both:
+            return 1.0
+        return smallest_cosine(np.stack([exact[i] for i in both]), np.stack([fast[i] for i in both]))
+
+    def _exact_features(self) -> dict[str, npt.NDArray[np.float32]]:
+        if self._exact is None:
+            plan = exact_plan(self._classifier.preprocessing, device="cpu", reason="the check")
+            self._exact = self._features(Engine(self._classifier, plan))
+        return self._exact
+
+    def _features(self, engine: Engine) -> dict[str, npt.NDArray[np.float32]]:
+        decoding = Decoding(
+            source=self._source,
+            preprocessing=self._classifier.preprocessing,
+            decoder=engine.plan.decoder,
+        )
+        return {
+            each: row
+            for batch in decode_batches(decoding, self._ids, batch_size=engine.plan.batch_size)
+            if batch.ids
+            for each, row in zip(batch.ids, engine.features(batch.pixels), strict=True)
+        }
 
 
 def smallest_cosine(exact: npt.NDArray[np.float32], fast: npt.NDArray[np.float32]) -> float:

@@ -1,121 +1,117 @@
-"""The stages of embedding: decode in threads, forward in batches. Writing is the caller's.
+"""A network made ready for one plan: from a batch of pixels to a batch of features."""
 
-The seam between the stages is a batch of uint8 pixels, so each can be changed without the others.
-"""
-
-import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+import copy
+import warnings
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from headstart.catalog.entry import Preprocessing
-from headstart.core.errors import PictureError
-from headstart.data import Exclusion, PictureSource
-from headstart.data.decode import decode
 from headstart.embed.fold import fold_batch_norms
 from headstart.embed.memory import keep_freed_memory
-from headstart.embed.plan import DTYPES, Precision
+from headstart.embed.plan import DTYPES, Layout, Plan
 from headstart.models import Classifier
-from headstart.preprocess import to_input, to_pixels
+from headstart.preprocess import to_input
 
-# Batches decoded ahead of the network: enough that it never waits, few enough that memory stays flat.
-_BATCHES_AHEAD = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DecodedBatch:
-    """Pictures on their way to the network.
-
-    Attributes:
-        order: all ids of the batch, in the order they were given in.
-        ids: of the n pictures that could be read, in order.
-        pixels: uint8 of shape (n, H, W, 3), red first.
-        excluded: those that could not, with the reason.
-    """
-
-    order: tuple[str, ...]
-    ids: tuple[str, ...]
-    pixels: npt.NDArray[np.uint8]
-    excluded: tuple[Exclusion, ...]
+_FORMATS: dict[Layout, torch.memory_format] = {
+    "channels-last": torch.channels_last,
+    "contiguous": torch.contiguous_format,
+}
 
 
 class Engine:
-    """A network made ready for one device and precision."""
+    """A network made ready for one plan; how it is run may be changed between two batches.
 
-    def __init__(self, classifier: Classifier, device: str, precision: Precision) -> None:
+    Attributes:
+        plan: how it is run now.
+    """
+
+    def __init__(self, classifier: Classifier, plan: Plan) -> None:
         keep_freed_memory()
-        side = classifier.preprocessing.input_size[0]
-        backbone = fold_batch_norms(classifier.backbone, side=side)  # a copy: the caller's stays as it is
-        self._dtype = DTYPES[precision]
-        self._device = torch.device(device)
-        self._backbone = backbone.to(self._device, self._dtype).to(memory_format=torch.channels_last).eval()
+        self.plan = plan
+        self._device = torch.device(plan.device)
         self._preprocessing = classifier.preprocessing
+        self._network = _prepared(classifier, plan)
+        self._forward: nn.Module = self._network
+        self._in_flight = plan.device == "cuda"
 
-    @torch.inference_mode()
     def features(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return pooled features, float32 of shape (n, D), of pixels uint8 of shape (n, H, W, 3)."""
-        batch = torch.from_numpy(pixels).to(self._device)
-        features = self._backbone(to_input(batch, self._preprocessing, dtype=self._dtype))
-        vectors: npt.NDArray[np.float32] = features.float().cpu().numpy()
+        return self.fetch(self.launch(pixels))
+
+    @torch.inference_mode()
+    def launch(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Start on a batch and return what `fetch` takes; on a GPU it returns before the work is done.
+
+        A compiled network takes batches of one size, so a smaller one is filled up with its last picture.
+
+        Args:
+            pixels: uint8 of shape (n, H, W, 3), red first.
+        """
+        missing = self.plan.batch_size - len(pixels)
+        if self.plan.compiled and missing > 0:
+            padded = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
+            return self._run(padded)[: len(pixels)]
+        return self._run(pixels)
+
+    def fetch(self, features: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Return the features that `launch` began, float32 of shape (n, D)."""
+        vectors: npt.NDArray[np.float32] = features.cpu().numpy()
         return vectors
 
+    def use_layout(self, layout: Layout) -> None:
+        """Let pictures and weights lie in memory in another way; the features stay but for roundings."""
+        self._network = self._network.to(memory_format=_FORMATS[layout])
+        self._forward = self._network
+        self.plan = replace(self.plan, layout=layout, compiled=False)
 
-def decode_batches(
-    source: PictureSource, ids: Sequence[str], preprocessing: Preprocessing, *, batch_size: int
-) -> Iterator[DecodedBatch]:
-    """Yield the pictures `ids` in batches, in order, decoding ahead in threads with bounded memory.
+    def use_compiled(self, compiled: bool) -> None:
+        """Run the network as torch.compile translates it, or as it is again.
 
-    Batch b holds the pictures ids[b * batch_size : (b + 1) * batch_size] that can be read.
+        The translation happens with the next batch, and takes seconds to minutes.
+        """
+        self._forward = _compiled(self._network, self.plan.device) if compiled else self._network
+        self.plan = replace(self.plan, compiled=compiled)
+
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+        batch = torch.from_numpy(pixels)
+        if self._in_flight:  # a copy from pinned memory runs beside the computation
+            batch = batch.pin_memory()
+        batch = batch.to(self._device, non_blocking=self._in_flight)
+        x = to_input(batch, self._preprocessing, dtype=DTYPES[self.plan.precision])
+        x = x.contiguous(memory_format=_FORMATS[self.plan.layout])
+        if not self.plan.compiled:
+            features: torch.Tensor = self._forward(x)
+            return features.float()
+        with warnings.catch_warnings():  # the compiler's remarks are for its makers
+            warnings.simplefilter("ignore")
+            features = self._forward(x)
+        # A CUDA graph writes its next result where this one lies.
+        return features.float().clone() if self._in_flight else features.float()
+
+
+def _prepared(classifier: Classifier, plan: Plan) -> nn.Module:
+    """Return a copy of the backbone: the caller's stays as it is."""
+    if plan.exact:
+        network = copy.deepcopy(classifier.backbone)
+    else:
+        network = fold_batch_norms(classifier.backbone, side=classifier.preprocessing.input_size[0])
+    network = network.eval().to(torch.device(plan.device), DTYPES[plan.precision])
+    placed: nn.Module = network.to(memory_format=_FORMATS[plan.layout])
+    return placed
+
+
+def _compiled(network: nn.Module, device: str) -> nn.Module:
+    """Return the network with torch's compiler before it; weights count as constants.
+
+    Source: torch.compile with Inductor's option "freezing", which packs weights for the processor and folds
+        what is constant; on CUDA the kernels are replayed as one graph.
     """
-    workers = os.cpu_count() or 1
-    starts = iter(range(0, len(ids), batch_size))
-    waiting: deque[tuple[Sequence[str], list[Future[npt.NDArray[np.uint8] | str]]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-
-    def submit() -> None:
-        start = next(starts, None)
-        if start is not None:
-            chunk = ids[start : start + batch_size]
-            waiting.append((chunk, [pool.submit(_read, source, each, preprocessing) for each in chunk]))
-
-    try:
-        for _ in range(1 + _BATCHES_AHEAD):
-            submit()
-        while waiting:
-            chunk, futures = waiting.popleft()
-            results = [future.result() for future in futures]
-            submit()
-            yield _collect(chunk, results, preprocessing)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _read(
-    source: PictureSource, picture_id: str, preprocessing: Preprocessing
-) -> npt.NDArray[np.uint8] | str:
-    """Return one picture's pixels, or why it has none."""
-    try:
-        return to_pixels(decode(source.read(picture_id)), preprocessing)
-    except PictureError as error:
-        return error.message
-
-
-def _collect(
-    ids: Sequence[str], results: Sequence[npt.NDArray[np.uint8] | str], preprocessing: Preprocessing
-) -> DecodedBatch:
-    read = [(each, pixels) for each, pixels in zip(ids, results, strict=True) if not isinstance(pixels, str)]
-    shape = (len(read), *preprocessing.input_size, 3)
-    pixels = np.stack([each for _, each in read]) if read else np.empty(shape, np.uint8)
-    excluded = (
-        Exclusion(id=each, reason=reason)
-        for each, reason in zip(ids, results, strict=True)
-        if isinstance(reason, str)
-    )
-    return DecodedBatch(
-        order=tuple(ids), ids=tuple(each for each, _ in read), pixels=pixels, excluded=tuple(excluded)
-    )
+    options: dict[str, Any] = {"freezing": True}
+    if device == "cuda":
+        options["triton.cudagraphs"] = True
+    compiled: nn.Module = torch.compile(network, dynamic=False, options=options)  # type: ignore[assignment]
+    return compiled

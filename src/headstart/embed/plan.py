@@ -1,18 +1,22 @@
-"""How a network is run on this machine: device, precision, memory layout, batch size.
+"""How a network is run on this machine: device, precision, decoder, layout, compiler, threads, batch size.
 
-A faster precision is used only after its features of the user's own pictures were compared with exact ones.
+What could change the features (device, precision, decoder) is used only after the features it gives of the
+user's own pictures were compared with exact ones. What changes roundings alone (layout, compiler) is chosen
+by its speed while the pictures go through: see `headstart.embed.pace`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
 
 from headstart.catalog.entry import Preprocessing
 from headstart.core.errors import InputError
+from headstart.data.decode import Decoder
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
+Layout: TypeAlias = Literal["channels-last", "contiguous"]
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
@@ -35,10 +39,13 @@ class PlanOptions:
     Attributes:
         device: "auto" is cuda or mps where there is one.
         precision: "auto" is the fastest that the device is built for and that passes the check.
+        plan: "fast" allows everything that passes the check; "exact" is float32, one operation after another
+            as the network was written, on pixels of the reference decoder: the same bits every time.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    plan: Literal["fast", "exact"] = "fast"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +55,33 @@ class Plan:
     Attributes:
         device: torch's name of the device: "cpu", "cuda".
         precision: what weights and activations are held in.
+        decoder: how pictures become pixels; "exact" is the reference.
+        exact: whether the network is run as it was written; else batch norms are folded into convolutions.
+        layout: how pictures lie in memory.
+        compiled: whether torch.compile translated the network.
         batch_size: pictures in one forward pass.
-        reason: why this precision, in words.
+        num_threads: threads that one forward pass on the processor uses.
+        reason: why this precision and decoder, in words.
     """
 
     device: str
     precision: Precision
+    decoder: Decoder
+    exact: bool = False
+    layout: Layout = "channels-last"
+    compiled: bool = False
     batch_size: int
+    num_threads: int
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.precision} on {self.device}, channels-last, batch {self.batch_size} ({self.reason})"
+        how = ", compiled" if self.compiled else ""
+        name = "exact plan: " if self.exact else ""
+        threads = f", {self.num_threads} threads" if self.device == "cpu" else ""
+        return (
+            f"{name}{self.precision} on {self.device}, {self.layout}{how}, batch {self.batch_size}{threads} "
+            f"({self.reason})"
+        )
 
 
 def choose_device(options: PlanOptions) -> str:
@@ -96,29 +119,77 @@ def fast_precision(device: str) -> Precision:
     return "fp32"
 
 
+def exact_plan(preprocessing: Preprocessing, *, device: str, reason: str) -> Plan:
+    """Return the plan that everything else is measured against."""
+    return Plan(
+        device=device,
+        precision="fp32",
+        decoder="exact",
+        exact=True,
+        layout="contiguous",
+        batch_size=batch_size(preprocessing),
+        num_threads=torch.get_num_threads(),
+        reason=reason,
+    )
+
+
 def choose_plan(
     preprocessing: Preprocessing,
     *,
     options: PlanOptions,
-    min_cosine: Callable[[str, Precision], float],
+    min_cosine: Callable[[Plan], float],
 ) -> Plan:
-    """Return the plan for one network on this machine.
+    """Return the fastest plan whose features are near enough the exact ones.
+
+    Tried in this order: the fast precision, then float32, on the device; the same on the processor, where the
+    device is another (an operator may be missing there); last the exact plan, which needs no check.
 
     Args:
         preprocessing: gives the input size, and with it the batch size.
         options: what the user asks for; a precision that is asked for is checked like any other.
-        min_cosine: given device and precision, returns the smallest cosine between features in that
-            precision and exact ones over a sample of pictures. Called only where one is in question.
+        min_cosine: given a plan, returns the smallest cosine between features by it and exact ones over a
+            sample of pictures; below -1 where it cannot be run.
+
+    Raises:
+        InputError: the device that is asked for is not here.
     """
     device = choose_device(options)
-    wanted = fast_precision(device) if options.precision == "auto" else options.precision
-    size = batch_size(preprocessing)
-    if wanted == "fp32":
-        reason = "asked for" if options.precision == "fp32" else f"{device} has nothing faster"
-        return Plan(device=device, precision="fp32", batch_size=size, reason=reason)
-    cosine = min_cosine(device, wanted)
-    if cosine >= MIN_COSINE:
-        reason = f"cosine to fp32 on a sample of your pictures {cosine:.4f} or better"
-        return Plan(device=device, precision=wanted, batch_size=size, reason=reason)
-    reason = f"{wanted} was refused: cosine {cosine:.4f} on one of your pictures, below {MIN_COSINE}"
-    return Plan(device=device, precision="fp32", batch_size=size, reason=reason)
+    if options.plan == "exact":
+        if options.precision in ("bf16", "fp16"):
+            raise InputError(
+                f"the exact plan computes in fp32, not in {options.precision}", hint="leave --precision out"
+            )
+        return exact_plan(preprocessing, device=device, reason="asked for")
+    refused: list[str] = []
+    for plan in _candidates(preprocessing, device, options):
+        cosine = min_cosine(plan)
+        if cosine >= MIN_COSINE:
+            reason = f"cosine to exact features on a sample of your pictures {cosine:.4f} or better"
+            return replace(plan, reason="; ".join([reason, *refused]))
+        refused.append(_refusal(plan, cosine))
+    return exact_plan(preprocessing, device="cpu", reason="; ".join(refused))
+
+
+def _candidates(preprocessing: Preprocessing, device: str, options: PlanOptions) -> list[Plan]:
+    plans = []
+    for place in dict.fromkeys((device, "cpu")):
+        wanted = fast_precision(place) if options.precision == "auto" else options.precision
+        for precision in dict.fromkeys((wanted, "fp32")):
+            plans.append(
+                Plan(
+                    device=place,
+                    precision=precision,
+                    decoder="fast",
+                    batch_size=batch_size(preprocessing),
+                    num_threads=torch.get_num_threads(),
+                    reason="",
+                )
+            )
+    return plans
+
+
+def _refusal(plan: Plan, cosine: float) -> str:
+    what = f"{plan.precision} on {plan.device}"
+    if cosine < -1:
+        return f"{what} cannot be run"
+    return f"{what} was refused: cosine {cosine:.4f} on one of your pictures, below {MIN_COSINE}"

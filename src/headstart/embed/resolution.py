@@ -9,7 +9,7 @@ import numpy.typing as npt
 from headstart.catalog.entry import Fit, Preprocessing
 from headstart.core.errors import InputError, PictureError
 from headstart.data import ImageDataset
-from headstart.data.decode import decode
+from headstart.data.decode import stated_size
 
 Resolution = int | Literal["native", "auto"]
 
@@ -66,11 +66,14 @@ def _are_small(shorter_sides: npt.NDArray[np.int64]) -> bool:
 
 
 def sample_sides(dataset: ImageDataset) -> npt.NDArray[np.int64]:
-    """Return the shorter sides, in pixels, of at most 64 pictures spread evenly over the data set."""
+    """Return the shorter sides, in pixels, of at most 64 pictures spread evenly over the data set.
+
+    Headers are read, nothing is decoded.
+    """
     sides = []
     for picture_id in dataset.ids[:: max(1, len(dataset) // _SAMPLE_PICTURES)][:_SAMPLE_PICTURES]:
         try:
-            sides.append(min(decode(dataset.source.read(picture_id)).size))
-        except PictureError:  # left out with its reason when it is embedded
+            sides.append(min(stated_size(dataset.source.read(picture_id))))
+        except PictureError:  # left out with its reason when it is read
             continue
     return np.array(sides, np.int64)

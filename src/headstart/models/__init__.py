@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 from headstart.core.lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from headstart.models.batch_norm import has_batch_norms, reestimate_batch_norms
     from headstart.models.classifier import Classifier
+    from headstart.models.feature_points import FEATURE_POINTS
     from headstart.models.folder import is_model_folder, load_folder, save_folder
     from headstart.models.loading import load, resolve
 
 __all__ = [
+    "FEATURE_POINTS",
     "Classifier",
+    "has_batch_norms",
     "is_model_folder",
     "load",
     "load_folder",
+    "reestimate_batch_norms",
     "resolve",
     "save_folder",
 ]
@@ -24,10 +29,13 @@ __all__ = [
 __getattr__ = lazy_attributes(
     __name__,
     {
+        "FEATURE_POINTS": "feature_points",
         "Classifier": "classifier",
+        "has_batch_norms": "batch_norm",
         "is_model_folder": "folder",
         "load": "loading",
         "load_folder": "folder",
+        "reestimate_batch_norms": "batch_norm",
         "resolve": "loading",
         "save_folder": "folder",
     },

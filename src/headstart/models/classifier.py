@@ -1,5 +1,6 @@
 """One face for every network: pictures to features to logits to probabilities."""
 
+import copy
 import hashlib
 
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 
 from headstart.catalog.entry import ModelEntry, Preprocessing
 from headstart.core.errors import InputError, ModelError
+from headstart.models.feature_points import PointFeatures, place_feature_point, whole_network
 from headstart.models.parts import Parts
 
 
@@ -14,7 +16,7 @@ class Classifier(nn.Module):
     """A network with its head, its classes and its own preprocessing; never one without the others.
 
     Attributes:
-        backbone: maps pictures to pooled features.
+        backbone: maps pictures to features; pooled ones, if they were not taken at another point.
         head: the affine layer of shape (K, D); the identity where the features are the logits; or None.
         classify: the whole network for one that gives logits without such a head, or None.
         class_names: K names in the order of the logits; () without a classifier.
@@ -62,12 +64,17 @@ class Classifier(nn.Module):
         return self.entry.weights.license
 
     @property
+    def feature_point(self) -> str:
+        """Where in the network the features are taken: "pooled" is its end."""
+        return self.backbone.point if isinstance(self.backbone, PointFeatures) else "pooled"
+
+    @property
     def num_params(self) -> int:
         """Number of parameters, head included."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """Map preprocessed pictures (N, 3, H, W) to pooled features (N, D)."""
+        """Map preprocessed pictures (N, 3, H, W) to features (N, D)."""
         features: torch.Tensor = self.backbone(x)
         return features
 
@@ -163,14 +170,45 @@ class Classifier(nn.Module):
             temperature=self.temperature,
         )
 
+    def with_feature_point(self, point: str) -> "Classifier":
+        """Return a network without a head whose features are taken at a point of the network.
+
+        Args:
+            point: "pooled": the network's own end; "stride16", "stride8": the mean of the last feature map
+                with 1/16, 1/8 of the input's height and width, before the resolution falls further; "concat":
+                those three behind one another, as far as the network has them.
+
+        Returns:
+            This classifier itself, if its features are taken there; else one on a copy of its network.
+
+        Raises:
+            InputError: there is no such point.
+            ModelError: the network has no feature map of this resolution.
+        """
+        if point == self.feature_point:
+            return self
+        copied = copy.deepcopy(self.backbone)
+        network = copied.release() if isinstance(copied, PointFeatures) else copied
+        # The size that the network was made for, not the one that the pictures get now: a small picture's
+        # maps are too small to tell their resolutions apart.
+        size = self.entry.weights.preprocessing.input_size
+        maps, width = place_feature_point(network, point, size=size)
+        backbone = PointFeatures(network, point, maps) if maps else network
+        return Classifier(
+            Parts(backbone=backbone, head=None, feature_dim=width, network=self.network),
+            entry=self.entry,
+            preprocessing=self.preprocessing,
+            class_names=(),
+        )
+
     def backbone_digest(self) -> str:
-        """Return the sha256 of all that decides the features of given input: code name and tensors.
+        """Return the sha256 of what decides the pooled features of given input: code name and tensors.
 
         It comes from the tensors themselves, so the same weights have the same digest from whatever file,
-        and no file can claim to be another.
+        and no file can claim to be another. It is the same at every feature point.
         """
         sha = hashlib.sha256(self.network.encode())
-        for name, tensor in self.backbone.state_dict().items():
+        for name, tensor in whole_network(self.backbone).state_dict().items():
             array = tensor.detach().cpu().contiguous()
             sha.update(f"{name}{array.dtype}{tuple(array.shape)}".encode())
             sha.update(array.flatten().view(torch.uint8).numpy().data)

@@ -3,7 +3,8 @@
 ::
 
     model.safetensors   backbone and head, every tensor
-    headstart.json      format number, entry, network, classes, preprocessing, calibration, digests, licence
+    headstart.json      format number, entry, network, classes, preprocessing, calibration, digests, licence;
+                        feature point and the modules it is at, where it is not the network's end
     README.md           the model's card, for people
 """
 
@@ -22,6 +23,7 @@ from headstart.core.formats import MODEL_FOLDER_FORMAT, check_format
 from headstart.core.records import dumps, from_json, read_json, to_json
 from headstart.models.card import write_card
 from headstart.models.classifier import Classifier
+from headstart.models.feature_points import FEATURE_POINTS, FeatureMap, PointFeatures
 from headstart.models.networks import build_network
 from headstart.models.parts import Parts, load_tensors
 from headstart.weights import read_tensors
@@ -68,6 +70,7 @@ def save_folder(classifier: Classifier, path: Path, *, summary: str = "") -> Non
             "backbone": classifier.backbone_digest(),
         },
         "license": classifier.license,
+        **_point_record(classifier.backbone),
     }
     write_text(path / CARD_FILE, write_card(classifier, summary=summary))
     write_text(path / RECORD_FILE, dumps(record))
@@ -135,11 +138,39 @@ def _entry(path: Path, record: dict[str, Any]) -> ModelEntry:
     return replace(made_from, provider="folder", weights=weights)
 
 
+def _point_record(backbone: nn.Module) -> dict[str, Any]:
+    """Return the record of where features are taken, {} for pooled ones.
+
+    The modules are written down, not found again on loading: a folder means the same for ever. A version that
+    knows of no feature points refuses the folder, because the tensors have other names in it.
+    """
+    if not isinstance(backbone, PointFeatures):
+        return {}
+    return {"feature_point": backbone.point, "feature_maps": [to_json(each) for each in backbone.maps]}
+
+
+def _take_point(network: nn.Module, record: dict[str, Any]) -> nn.Module:
+    """Return a network with its features taken where the record says.
+
+    Raises:
+        StorageError: the record names no feature point that there is, or not where it is.
+        ModelError: the network has no such module.
+    """
+    point = record.get("feature_point", "pooled")
+    if point == "pooled":
+        return network
+    places = record.get("feature_maps")
+    if point not in FEATURE_POINTS or not places:
+        raise StorageError(f"the model folder's record has the feature point {point!r} at {places!r}")
+    return PointFeatures(network, point, tuple(from_json(FeatureMap, each) for each in places))
+
+
 def _build(record: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Parts:
     side = fixed_side(from_json(ModelEntry, record["entry"]))
     bare = build_network(record["network"], num_classes=1000, tensors=None, fixed_side=side)
     head = nn.Linear(record["feature_dim"], len(record["class_names"]))
-    parts = Parts(backbone=bare.backbone, head=head, feature_dim=head.in_features, network=bare.network)
+    backbone = _take_point(bare.backbone, record)
+    parts = Parts(backbone=backbone, head=head, feature_dim=head.in_features, network=bare.network)
     holder = nn.ModuleDict({"backbone": parts.backbone, "head": head})
     load_tensors(holder, dict(tensors), network=parts.network)
     return parts

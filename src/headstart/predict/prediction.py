@@ -10,12 +10,15 @@ import torch
 
 from headstart.core.progress import SILENT, Progress
 from headstart.data import Exclusion, ImageDataset, PictureSource, list_pictures
-from headstart.embed.check import measure_cosine, spread_sample
-from headstart.embed.engine import DecodedBatch, Engine, decode_batches
-from headstart.embed.plan import PlanOptions, Precision, choose_plan
+from headstart.embed.cache import Features
+from headstart.embed.check import Check
+from headstart.embed.decoding import DecodedBatch, Decoding, decode_batches
+from headstart.embed.engine import Engine
+from headstart.embed.pace import Pace
+from headstart.embed.plan import PlanOptions, choose_plan
 from headstart.models import Classifier
 
-# The check of a faster precision costs two networks' start; fewer pictures than this are done before that.
+# The check of a faster plan costs two networks' start; fewer pictures than this are done before that.
 _WORTH_A_CHECK = 64
 
 
@@ -51,7 +54,7 @@ def predict(
     Args:
         classifier: must know classes.
         pictures: a data set, or a file, folder or zip of pictures, or several of these.
-        options: device and precision.
+        options: device, precision and plan.
         progress: told about every picture.
 
     Raises:
@@ -87,26 +90,25 @@ def _stream(
     progress: Progress,
 ) -> Iterator[Prediction]:
     if len(ids) < _WORTH_A_CHECK and options.precision == "auto":
-        options = replace(options, precision="fp32")
-
-    def min_cosine(device: str, precision: Precision) -> float:
-        return measure_cosine(classifier, source, spread_sample(ids), device=device, precision=precision)
-
-    plan = choose_plan(classifier.preprocessing, options=options, min_cosine=min_cosine)
-    engine = Engine(classifier, plan.device, plan.precision)
+        options = replace(options, plan="exact")
+    check = Check(classifier, source, ids)
+    plan = choose_plan(classifier.preprocessing, options=options, min_cosine=check.min_cosine)
+    engine = Engine(classifier, plan)
     progress.start(f"predicting with {classifier.name}", total=len(ids), unit="pictures")
-    for batch in decode_batches(source, ids, classifier.preprocessing, batch_size=plan.batch_size):
-        yield from _rows(classifier, engine, batch)
-        progress.advance(len(batch.ids) + len(batch.excluded))
+    pace = Pace.of(classifier, engine, check, num_pictures=len(ids), progress=progress)
+    decoding = Decoding(source=source, preprocessing=classifier.preprocessing, decoder=plan.decoder)
+    batches = decode_batches(decoding, ids, batch_size=plan.batch_size, device=plan.device)
+    for batch, features in pace.run(batches):
+        yield from _rows(classifier, features, batch)
+        progress.advance(len(batch.order))
 
 
-def _rows(classifier: Classifier, engine: Engine, batch: DecodedBatch) -> Iterator[Prediction]:
+def _rows(classifier: Classifier, features: Features | None, batch: DecodedBatch) -> Iterator[Prediction]:
     """Yield the predictions of one batch, in the order that its pictures were given in."""
     rows = {each.id: _unread(each) for each in batch.excluded}
-    if batch.ids:
+    if features is not None:
         with torch.inference_mode():
-            features = torch.from_numpy(engine.features(batch.pixels))
-            probabilities = classifier.probabilities(features).numpy()
+            probabilities = classifier.probabilities(torch.from_numpy(features)).numpy()
         for each, row in zip(batch.ids, probabilities, strict=True):
             best = int(row.argmax())
             label = classifier.class_names[best]

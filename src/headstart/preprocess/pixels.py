@@ -14,12 +14,13 @@ from PIL import Image
 
 from headstart.catalog.entry import Fit, Preprocessing
 
-_FILTERS = {
+FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+"""Pillow's name of each interpolation."""
 
 
 def with_resolution(preprocessing: Preprocessing, side: int, *, fit: Fit | None = None) -> Preprocessing:
@@ -37,16 +38,45 @@ def to_pixels(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[n
     Returns:
         uint8 of shape (H, W, 3), red first whatever the network's channel order.
     """
+    size = resized_size(image.size, preprocessing)
+    return place(np.asarray(image.resize(size, FILTERS[preprocessing.interpolation])), preprocessing)
+
+
+def resized_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Return the (width, height) that a picture is resized to, before anything is cut off or filled up.
+
+    Args:
+        size: (width, height) of the picture, upright, in pixels.
+        preprocessing: says how big and how to get there.
+    """
     height, width = preprocessing.input_size
-    filter_ = _FILTERS[preprocessing.interpolation]
     if preprocessing.fit == "squash":
-        return np.asarray(image.resize((width, height), filter_))
+        return width, height
     if preprocessing.fit == "pad":
-        return np.asarray(_pad(image, preprocessing, filter_))
-    resized = image.resize(_covering_size(image.size, preprocessing), filter_)
-    left = round((resized.width - width) / 2)
-    top = round((resized.height - height) / 2)
-    return np.asarray(resized.crop((left, top, left + width, top + height)))
+        scale = min(width / size[0], height / size[1])
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return _covering_size(size, preprocessing)
+
+
+def place(resized: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """Cut the input out of a resized picture, or fill the picture up to it.
+
+    Args:
+        resized: uint8 of shape (h, w, 3), where (w, h) is the picture's `resized_size`.
+        preprocessing: says how big the input is.
+
+    Returns:
+        uint8 of shape (H, W, 3), C-contiguous; `resized` itself, or a view, where that will do.
+    """
+    height, width = preprocessing.input_size
+    if preprocessing.fit == "pad":
+        canvas = np.empty((height, width, 3), dtype=np.uint8)
+        canvas[:] = _mean_colour(preprocessing)
+        top, left = (height - resized.shape[0]) // 2, (width - resized.shape[1]) // 2
+        canvas[top : top + resized.shape[0], left : left + resized.shape[1]] = resized
+        return canvas
+    top, left = round((resized.shape[0] - height) / 2), round((resized.shape[1] - width) / 2)
+    return np.ascontiguousarray(resized[top : top + height, left : left + width])
 
 
 def _covering_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[int, int]:
@@ -55,15 +85,6 @@ def _covering_size(size: tuple[int, int], preprocessing: Preprocessing) -> tuple
     if size[0] * height <= size[1] * width:  # narrower than the target: the width decides
         return width, max(height, int(width * size[1] / size[0]))
     return max(width, int(height * size[0] / size[1])), height
-
-
-def _pad(image: Image.Image, preprocessing: Preprocessing, filter_: Image.Resampling) -> Image.Image:
-    height, width = preprocessing.input_size
-    scale = min(width / image.width, height / image.height)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    canvas = Image.new("RGB", (width, height), _mean_colour(preprocessing))
-    canvas.paste(image.resize(size, filter_), ((width - size[0]) // 2, (height - size[1]) // 2))
-    return canvas
 
 
 def _mean_colour(preprocessing: Preprocessing) -> tuple[int, int, int]:

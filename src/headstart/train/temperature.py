@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from headstart.core.errors import InputError
-from headstart.train.logistic import Floats, Integers, cross_entropies
+from headstart.train.rows import Floats, Integers, cross_entropies
 
 HOTTEST = 20.0
 """Temperatures are looked for from 1 / this to this."""

@@ -1,0 +1,155 @@
+"""Pixels of a run's pictures, kept between the networks that see them: each picture is decoded once.
+
+Rows of fixed size in temporary files, one file for each way that the run's candidates prepare pictures. The
+system keeps in memory what fits there. The files have no name, so nothing stays behind, however the run ends.
+"""
+
+import errno
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from io import FileIO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from headstart.catalog.entry import Preprocessing
+from headstart.core.files import storage_errors
+from headstart.core.paths import pixels_dir
+from headstart.data import RawPicture
+from headstart.data.decode import Decoder
+from headstart.data.pixels import prepare_picture
+
+# What the features and the user's other work need is left alone.
+_SHARE_OF_FREE_SPACE = 0.5
+_LEFT_FREE_BYTES = 2**30
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_thread = threading.local()
+
+
+def one_torch_thread() -> None:
+    """Keep torch's operations inside this decoding thread: there are as many such threads as cores already.
+
+    It also becomes what threads begin with that are started later; whoever started this one sets that right.
+    """
+    if not getattr(_thread, "is_one", False):
+        torch.set_num_threads(1)
+        _thread.is_one = True
+
+
+class PixelStore:
+    """Decoded pictures by the digest of their content; safe to use from several threads.
+
+    What does not fit on the disk is not kept, and decoded again when it is needed.
+
+    Attributes:
+        decoder: how pictures become pixels.
+    """
+
+    def __init__(self, preprocessings: Sequence[Preprocessing], *, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self._kinds = tuple(dict.fromkeys(pixel_kind(each) for each in preprocessings))
+        self._files: list[FileIO] = []
+        self._rows: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._room = 0
+        self._num_threads = torch.get_num_threads()
+
+    def __enter__(self) -> "PixelStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            file.close()
+        self._files, self._rows = [], {}
+        torch.set_num_threads(self._num_threads)
+
+    def measure(self, raw: RawPicture, digest: str) -> tuple[int, int]:
+        """Decode a picture, keep its pixels, and return its full (width, height), upright, in pixels.
+
+        Raises:
+            PictureError: it cannot be read whole.
+        """
+        one_torch_thread()
+        prepared = prepare_picture(raw, self._kinds, decoder=self.decoder)
+        self._keep(digest, prepared.pixels)
+        return prepared.width, prepared.height
+
+    def prepare(self, raw: RawPicture, digest: str, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+        """Decode a picture, keep its pixels of every kind, and return those that `preprocessing` asks for.
+
+        Raises:
+            PictureError: it cannot be read whole.
+        """
+        kind = pixel_kind(preprocessing)
+        kinds = self._kinds if kind in self._kinds else (kind,)
+        prepared = prepare_picture(raw, kinds, decoder=self.decoder)
+        if kinds is self._kinds:
+            self._keep(digest, prepared.pixels)
+        return prepared.pixels[kinds.index(kind)]
+
+    def read(self, digest: str, preprocessing: Preprocessing, out: npt.NDArray[np.uint8]) -> bool:
+        """Fill `out`, C-contiguous of shape (H, W, 3), with kept pixels; return whether there are any."""
+        kind = pixel_kind(preprocessing)
+        row = self._rows.get(digest)
+        if row is None or kind not in self._kinds:
+            return False
+        file = self._files[self._kinds.index(kind)]
+        with self._lock:
+            file.seek(row * out.nbytes)
+            return file.readinto(out.data) == out.nbytes
+
+    def _keep(self, digest: str, pixels: Sequence[npt.NDArray[np.uint8]]) -> None:
+        with self._lock:
+            if not self._files and self._kinds:
+                self._open()
+            row = len(self._rows)
+            size = sum(each.nbytes for each in pixels)
+            if digest in self._rows or size > self._room:
+                return
+            try:
+                for file, each in zip(self._files, pixels, strict=True):
+                    file.seek(row * each.nbytes)
+                    file.write(each.data)
+            except OSError as error:
+                if error.errno not in _DISK_FULL:
+                    raise
+                self._room = 0
+                return
+            self._rows[digest] = row
+            self._room -= size
+
+    def _open(self) -> None:
+        folder = pixels_dir()
+        with storage_errors(folder, "write"):
+            folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(folder).free - _LEFT_FREE_BYTES
+            self._room = max(0, int(free * _SHARE_OF_FREE_SPACE))
+            self._files = [
+                # Closed by `__exit__`.
+                tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+                for _ in self._kinds
+            ]
+
+
+def pixel_kind(preprocessing: Preprocessing) -> Preprocessing:
+    """Return a record that is equal for two preprocessings just when they make the same pixels.
+
+    What comes after the pixels is left out: range, order of the channels, mean and std. The mean counts for
+    "pad", which fills up with its colour; the crop fraction for "crop" alone.
+    """
+    if preprocessing.fit == "pad":
+        return replace(preprocessing, crop_fraction=1.0)
+    plain = Preprocessing()
+    return replace(
+        preprocessing,
+        crop_fraction=preprocessing.crop_fraction if preprocessing.fit == "crop" else 1.0,
+        input_space=plain.input_space,
+        input_range=plain.input_range,
+        mean=plain.mean,
+        std=plain.std,
+    )

@@ -1,0 +1,114 @@
+"""Pixels kept between networks: each picture is decoded once, whatever the number of candidates."""
+
+import threading
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headstart as hs
+from headstart.catalog.entry import Preprocessing
+from headstart.compare import CompareOptions, compare
+from headstart.core.errors import PictureError
+from headstart.data import RawPicture
+from headstart.data.pixels import PreparedPicture, prepare_picture
+from headstart.data.scan import scan
+from headstart.embed import PixelStore, PlanOptions, decoding, embed, pixels
+from headstart.embed.decoding import Decoding, decode_batches
+from headstart.embed.pixels import pixel_kind
+
+SMALL = Preprocessing(input_size=(24, 24))
+OTHER = Preprocessing(input_size=(32, 32), fit="pad", mean=(0.1, 0.2, 0.3))
+
+
+def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[RawPicture]:
+    """Count how often each picture is prepared."""
+    counts: Counter[RawPicture] = Counter()
+    lock = threading.Lock()
+
+    def prepare(raw: RawPicture, *args: object, **options: object) -> PreparedPicture:
+        with lock:
+            counts[raw] += 1
+        return prepare_picture(raw, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pixels, "prepare_picture", prepare)
+    monkeypatch.setattr(decoding, "prepare_picture", prepare)
+    return counts
+
+
+@pytest.mark.parametrize("decoder", ["fast", "exact"])
+def test_what_is_kept_is_what_was_decoded(few_shapes: Path, decoder: str) -> None:
+    dataset = hs.open_dataset(few_shapes)
+    with PixelStore((SMALL, OTHER), decoder=decoder) as store:  # type: ignore[arg-type]
+        read = scan(dataset, measure=store.measure)
+        assert read.widths.tolist() == [48] * 45
+        for kind in (SMALL, OTHER):
+            digests = dict(zip(read.dataset.ids, read.dataset.digests or (), strict=True))
+            way = Decoding(
+                source=dataset.source, preprocessing=kind, decoder=store.decoder, store=store, digests=digests
+            )
+            (batch,) = decode_batches(way, dataset.ids, batch_size=64)
+            for each, kept in zip(dataset.ids, batch.pixels, strict=True):
+                raw = dataset.source.read(each)
+                assert np.array_equal(kept, prepare_picture(raw, (kind,), decoder=store.decoder).pixels[0])
+
+
+def test_a_comparison_decodes_every_picture_once(
+    shapes: Path, tiny_models: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = count_decodes(monkeypatch)
+    options = CompareOptions(resolutions=(32, 64), fits=("squash", "pad"), plan="exact")
+    race = compare(tiny_models, hs.open_dataset(shapes), out=tmp_path / "run", options=options)
+    assert [row.error for row in race.rows] == [""] * 8
+    assert len(counts) == 540
+    assert max(counts.values()) == 1
+
+
+def test_a_disk_that_is_full_costs_time_and_nothing_else(
+    few_shapes: Path, tiny_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = hs.load(tiny_models[0]).with_preprocessing(SMALL)
+    exact = PlanOptions(plan="exact")
+    dataset = hs.open_dataset(few_shapes)
+    expected = embed(classifier, dataset, options=exact).features
+    monkeypatch.setenv("HEADSTART_HOME", f"{few_shapes}-home")
+    monkeypatch.setattr(pixels, "_LEFT_FREE_BYTES", 10**18)
+    counts = count_decodes(monkeypatch)
+    found = embed(classifier, dataset, options=exact).features
+    assert np.array_equal(found, expected)
+    assert set(counts.values()) == {2}  # once by the scan, once for the network
+
+
+def test_nothing_stays_behind(few_shapes: Path, own_home: Path) -> None:
+    with PixelStore((SMALL,), decoder="fast") as store:
+        scan(hs.open_dataset(few_shapes), measure=store.measure)
+        assert list((own_home / "pixels").iterdir()) == []  # also while it is in use
+    out = np.empty((24, 24, 3), np.uint8)
+    assert not store.read("00" * 32, SMALL, out)
+
+
+def test_what_cannot_be_read_is_not_kept() -> None:
+    with PixelStore((SMALL,), decoder="fast") as store:
+        with pytest.raises(PictureError, match="not a picture"):
+            store.measure(b"no picture", "aa" * 32)
+        assert not store.read("aa" * 32, SMALL, np.empty((24, 24, 3), np.uint8))
+
+
+def test_a_kind_is_what_makes_pixels_and_nothing_else() -> None:
+    changed = replace(
+        SMALL, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), input_space="BGR", input_range=(0, 255)
+    )
+    assert pixel_kind(changed) == pixel_kind(SMALL)
+    for other in (
+        {"input_size": (24, 32)},
+        {"fit": "squash"},
+        {"crop_fraction": 0.5},
+        {"interpolation": "bicubic"},
+    ):
+        assert pixel_kind(replace(SMALL, **other)) != pixel_kind(SMALL)  # type: ignore[arg-type]
+    squash = replace(SMALL, fit="squash")
+    assert pixel_kind(replace(squash, crop_fraction=0.5)) == pixel_kind(squash)
+    padded = replace(SMALL, fit="pad")
+    assert pixel_kind(replace(padded, mean=(0.0, 0.0, 0.0))) != pixel_kind(padded)
