@@ -74,6 +74,7 @@ def draw(rows: int, features: int, classes: int) -> tuple[Floats, Integers]:
         found[start : start + 5000] = np.maximum(behind @ basis + 0.3 * noise - 0.3, 0)
         scores = behind @ truth + generator.gumbel(size=(len(behind), classes))
         labels[start : start + 5000] = scores.argmax(axis=1)
+    labels[:classes] = np.arange(classes)  # so that each has a row to be learnt from
     return found, labels
 
 
@@ -162,9 +163,8 @@ def main() -> None:
         for side in sorted(sides, reverse=bool(turn % 2)):
             done[side].append(sides[side]())
             last = done[side][-1]
-            print(
-                f"turn {turn + 1}  {side:<12}  {last.seconds:7.1f} s  chose {last.strength:.3g}", flush=True
-            )
+            times = f"{last.seconds:7.1f} s ({last.core_seconds:.1f} s of cores)"
+            print(f"turn {turn + 1}  {side:<12}  {times}  chose {last.strength:.3g}", flush=True)
     for side, turns in done.items():
         accuracy = (turns[-1].probabilities.argmax(axis=1) == truth).mean()
         fresh_loss = log_loss(truth, turns[-1].probabilities)
