@@ -171,7 +171,8 @@ def test_the_head_was_fitted_on_train_and_validation_pictures(
     assert holdout.val is not None
     everything = concatenate([holdout.train, holdout.val])
     embedded = embed(classifier, everything, options=EXACT)
-    probe = LinearProbe(seed=0).fit(embedded.rows(everything.ids), everything.labels)
+    strength = finished.rows[0].regularization  # chosen on the training part, as the ranking was made with it
+    probe = LinearProbe(strengths=[strength], seed=0).fit(embedded.rows(everything.ids), everything.labels)
     assert classifier.head is not None
     assert np.allclose(classifier.head.weight.detach().numpy(), probe.coef_, atol=1e-4)
 
