@@ -29,7 +29,7 @@ MIN_COSINE = 0.998
 
 # One batch holds about as many pixels as 32 pictures of 224x224: it fills the processor and stays in memory.
 _BATCH_PIXELS = 32 * 224 * 224
-_MIN_BATCH, _MAX_BATCH = 8, 256
+_MIN_BATCH, _MAX_BATCH = 8, 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
