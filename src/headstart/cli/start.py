@@ -33,8 +33,8 @@ def main() -> None:
 
 def _run(interrupts: list[int]) -> int | str | None:
     """Return the exit code of the command in ``sys.argv``."""
-    # Must be set before torch is imported. Threads that spin for long while they wait for each other are a few
-    # percent faster alone, but several times slower as soon as another program keeps one of the cores.
+    # Must be set before torch is imported. Threads that spin for long while they wait for each other are
+    # a few percent faster alone, but several times slower as soon as another program keeps one of the cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # Odd metadata in somebody's picture is no news to them.
     warnings.filterwarnings("ignore", module=r"PIL\.")
