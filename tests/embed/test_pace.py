@@ -99,6 +99,16 @@ def test_a_long_job_tries_layouts_and_remembers(classifier: Classifier, own_home
     features_of(paced(Engine(classifier, fast_plan()), 2 * SIZE), 2)
 
 
+def test_pictures_that_cannot_be_read_do_not_disturb_the_trials(classifier: Classifier) -> None:
+    pace = paced(Engine(classifier, fast_plan()), 14 * SIZE)
+    partly = (
+        replace(batch, ids=batch.ids[1:], pixels=batch.pixels[1:]) if index else batch
+        for index, batch in enumerate(batches(14))
+    )
+    rows = [features for _, features in pace.run(partly) if features is not None]
+    assert sum(map(len, rows)) == 14 * SIZE - 13
+
+
 def test_a_short_job_and_the_exact_plan_try_nothing(classifier: Classifier, own_home: Path) -> None:
     features_of(paced(Engine(classifier, fast_plan()), 3 * SIZE), 3)
     exact = replace(exact_plan(classifier.preprocessing, device="cpu", reason=""), batch_size=SIZE)

@@ -70,9 +70,9 @@ class Timings:
 
     def worth_compiling(self, num_pictures: int, precision: Precision) -> bool:
         """Return whether the compiler saves more time on so many pictures than it takes."""
-        if self.compile_error or not self.seconds:
+        now = self.seconds.get(self.best_layout())
+        if self.compile_error or now is None:
             return False
-        now = self.seconds[self.best_layout()]
         compiled = self.seconds.get("compiled")
         if compiled is not None:
             saved = (now - compiled) * num_pictures
@@ -153,7 +153,7 @@ class Pace:
         self._prepare()
         started = time.perf_counter()
         features = self._engine.features(pixels)
-        if len(pixels) == self._engine.plan.batch_size and not self._settled:
+        if not self._settled:  # also of a batch that lacks what could not be read: something must be known
             way = "compiled" if self._engine.plan.compiled else self._engine.plan.layout
             self._timings = self._timings.with_seconds(way, (time.perf_counter() - started) / len(pixels))
         return features
@@ -200,7 +200,7 @@ class Pace:
         """Keep what was measured, and run in the fastest way from here on."""
         self._settled = True
         compiled = self._timings.seconds.get("compiled")
-        usual = self._timings.seconds[self._timings.best_layout()]
+        usual = self._timings.seconds.get(self._timings.best_layout(), float("inf"))
         if self._engine.plan.compiled and compiled is not None and compiled > _WORTH_SWITCHING * usual:
             self._engine.use_compiled(False)
             self._progress.note("the compiled network is not faster here; it is run as it was")
