@@ -18,6 +18,7 @@ from headstart.embed import Engine
 
 race = importlib.import_module("headstart.compare.comparison")
 evidence = importlib.import_module("headstart.compare.evidence")
+plan = importlib.import_module("headstart.embed.plan")
 
 Run = Callable[[], Comparison]
 
@@ -100,8 +101,9 @@ def test_stopped_while_training_the_second_candidate(
 
 
 def test_stopped_while_embedding_the_second_candidate(
-    run: Run, tiny_models: tuple[str, str], finished: Comparison, monkeypatch: pytest.MonkeyPatch
+    run: Run, tiny_models: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(plan, "_MAX_BATCH", 256)  # two batches a candidate
     forward, large = Engine.features, []
 
     def stopping(engine: Engine, pixels: Any) -> Any:
@@ -116,10 +118,14 @@ def test_stopped_while_embedding_the_second_candidate(
             run()
     assert large == [256, 14, 256, 14]
     embedded = watch(monkeypatch, race, "embed_candidate")
-    assert_as_undisturbed(run(), finished)
+    resumed = run()
     computed = [(candidate.name, result.embeddings.num_computed) for candidate, result in embedded]
     assert computed[0] == (tiny_models[1], 14)
     assert sum(count for _, count in computed) == 14
+    assert resumed.folder is not None
+    resumed = replace(resumed, folder=resumed.folder.rename(tmp_path / "resumed"))
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "empty"))
+    assert_as_undisturbed(resumed, run())
 
 
 @pytest.mark.parametrize("step", ["choose", "look_at_test", "save_folder"])

@@ -28,6 +28,7 @@ PAGES = (
     "docs/migrating.md",
     "docs/predict.md",
     "docs/embedding.md",
+    "docs/speed.md",
     "docs/troubleshooting.md",
     "docs/architecture.md",
     "CONTRIBUTING.md",
@@ -228,8 +229,9 @@ def test_every_option_is_documented_and_every_documented_option_exists() -> None
     mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", text))
     existing = {option for options in cli_options().values() for option in options}
     assert existing - mentioned == set()
-    example = re.findall(r'"(--[a-z-]+)"', read("examples/going_beyond_torchvision.py"))
-    assert mentioned - existing - {"--help", *example, *OPTIONS_OF_PIP} == set()
+    scripts = ["examples/going_beyond_torchvision.py", *map(str, (CHECKOUT / "benchmarks").glob("*.py"))]
+    of_scripts = {option for script in scripts for option in re.findall(r'"(--[a-z-]+)"', read(script))}
+    assert mentioned - existing - {"--help", *of_scripts, *OPTIONS_OF_PIP} == set()
 
 
 def test_every_public_name_is_documented() -> None:

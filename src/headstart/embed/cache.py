@@ -39,8 +39,8 @@ from headstart.core.records import dumps, read_json
 
 Features = npt.NDArray[np.float32]
 
-# A kill or a full disk loses what was computed since the last file: at most as many rows, and about as many
-# seconds. Smaller pieces would make many files of a long job.
+# A kill or a full disk loses what was computed since the last file: about as many rows or seconds. Smaller
+# pieces would make many files of a long job.
 _ROWS_PER_FILE = 512
 _SECONDS_PER_FILE = 15.0
 
@@ -108,10 +108,11 @@ class EmbeddingCache:
         Raises:
             StorageError: the disk is full, or the folder may not be written to.
         """
-        self._digests.extend(digests)
-        self._features.append(features)
-        if len(self._digests) >= _ROWS_PER_FILE or time.monotonic() - self._written > _SECONDS_PER_FILE:
-            self.flush()
+        for start in range(0, len(digests), _ROWS_PER_FILE):
+            self._digests.extend(digests[start : start + _ROWS_PER_FILE])
+            self._features.append(features[start : start + _ROWS_PER_FILE])
+            if len(self._digests) >= _ROWS_PER_FILE or time.monotonic() - self._written > _SECONDS_PER_FILE:
+                self.flush()
 
     def flush(self) -> None:
         """Write what was appended since the last time.
