@@ -57,6 +57,16 @@ def test_agrees_with_scikit_learn_at_the_same_strength(digits, strength, dtype):
     assert log_loss(truth, found) == pytest.approx(log_loss(truth, expected), rel=0.005)
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.001])
+@pytest.mark.parametrize("n", [12, 60, 99, 150])
+def test_few_rows_agree_with_scikit_learn_too(n, strength):
+    """Up to half as many rows as features the solver works in the space that the rows span."""
+    features, labels = blobs(n=n + 300, num_features=200, num_classes=3, spread=4)
+    probe = LinearProbe(strengths=[strength]).fit(features[:n], labels[:n])
+    expected = reference(probe, features[:n], labels[:n])(features[n:])
+    assert np.abs(probe.predict_proba(features[n:]) - expected).max() < 0.01
+
+
 def test_the_sweep_finds_a_strength_as_good_as_the_best(digits):
     features, labels, others, truth = digits
     probe = LinearProbe().fit(features, labels)

@@ -141,6 +141,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     ) -> None:
         labels = labels[layout.order]
         features, mean, scale = _standardised(X, layout.order, pool=pool)
+        features, basis = _in_their_span(features)
         curvature = Curvature.of(features)
         rows = _rows(features, labels, device=self.device, pool=pool)
         del features  # where the rows are elsewhere, the host's copy is no longer needed
@@ -163,7 +164,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         self.strength_, self.n_iter_ = swept.strength, max(1, found.num_iterations)
         self.strengths_ = np.array(swept.strengths)
         self.inner_log_losses_ = np.array(swept.log_losses)
-        coef = found.weights.coef.astype(np.float64) / scale
+        coef = found.weights.coef.astype(np.float64)
+        coef = (coef if basis is None else coef @ basis) / scale
         self.coef_: Floats = coef.astype(X.dtype)
         self.intercept_: Floats = (found.weights.intercept - coef @ mean).astype(X.dtype)
 
@@ -265,6 +267,27 @@ def _standardised(X: Floats, order: Integers, *, pool: Executor) -> tuple[Floats
 
     _sum(divide, num_rows, pool=pool)
     return features, mean.astype(np.float64), scale.astype(np.float64)
+
+
+def _in_their_span(features: Floats) -> tuple[Floats, Floats | None]:
+    """Return few rows in coordinates of the space that they span, and its basis.
+
+    The best weights are a combination of the rows, and the penalty is blind to rotations: in N coordinates
+    instead of D the optimum is the same and every step is cheaper. From half as many rows as features on it
+    saves nothing, and they are returned as they are.
+
+    Args:
+        features: standardised, of shape (N, D).
+
+    Returns:
+        The rows, of shape (N, N), and orthonormal rows of shape (N, D) whose combinations they are; or the
+        features and None.
+    """
+    num_rows, num_features = features.shape
+    if num_rows > num_features // 2:
+        return features, None
+    basis, rows = np.linalg.qr(features.T)  # (D, N), (N, N)
+    return np.ascontiguousarray(rows.T), basis.T
 
 
 def _sum(of: Callable[[slice], Any], num_rows: int, *, pool: Executor) -> Any:
