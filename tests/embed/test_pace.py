@@ -20,6 +20,7 @@ from headstart.embed.plan import Plan, exact_plan
 from headstart.models import Classifier
 
 SIZE = 8
+LONG = 44  # batches
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,9 @@ def test_the_usual_layout_stays_unless_another_is_clearly_faster() -> None:
 
 def test_a_long_job_tries_layouts_and_remembers(classifier: Classifier, own_home: Path) -> None:
     engine = Engine(classifier, fast_plan())
-    found = features_of(paced(engine, 14 * SIZE), 14)
+    found = features_of(paced(engine, LONG * SIZE), LONG)
     exact = Engine(classifier, exact_plan(classifier.preprocessing, device="cpu", reason=""))
-    expected = np.concatenate([exact.features(batch.pixels) for batch in batches(14)])
+    expected = np.concatenate([exact.features(batch.pixels) for batch in batches(LONG)])
     assert smallest_cosine(expected, found) > 0.99999
     (file,) = (own_home / "plans").iterdir()
     record = json.loads(file.read_text())
@@ -100,19 +101,19 @@ def test_a_long_job_tries_layouts_and_remembers(classifier: Classifier, own_home
 
 
 def test_pictures_that_cannot_be_read_do_not_disturb_the_trials(classifier: Classifier) -> None:
-    pace = paced(Engine(classifier, fast_plan()), 14 * SIZE)
+    pace = paced(Engine(classifier, fast_plan()), LONG * SIZE)
     partly = (
         replace(batch, ids=batch.ids[1:], pixels=batch.pixels[1:]) if index else batch
-        for index, batch in enumerate(batches(14))
+        for index, batch in enumerate(batches(LONG))
     )
     rows = [features for _, features in pace.run(partly) if features is not None]
-    assert sum(map(len, rows)) == 14 * SIZE - 13
+    assert sum(map(len, rows)) == LONG * SIZE - (LONG - 1)
 
 
 def test_a_short_job_and_the_exact_plan_try_nothing(classifier: Classifier, own_home: Path) -> None:
     features_of(paced(Engine(classifier, fast_plan()), 3 * SIZE), 3)
     exact = replace(exact_plan(classifier.preprocessing, device="cpu", reason=""), batch_size=SIZE)
-    features_of(paced(Engine(classifier, exact), 20 * SIZE), 20)
+    features_of(paced(Engine(classifier, exact), LONG * SIZE), LONG)
     assert not (own_home / "plans").exists()
 
 
@@ -150,7 +151,7 @@ def test_what_is_compiled_is_checked_before_it_is_used(
     monkeypatch.setattr(Timings, "worth_compiling", lambda *_: True)
     monkeypatch.setattr(pace_module, "_WORTH_SWITCHING", 1e9)  # whatever its speed
     engine = Engine(classifier, fast_plan())
-    features_of(paced(engine, 14 * SIZE, cosine), 14)
+    features_of(paced(engine, LONG * SIZE, cosine), LONG)
     assert (len(calls), engine.plan.compiled) == (1, used)
     record = json.loads(next((own_home / "plans").iterdir()).read_text())
     assert ("differ" in record["compile_error"]) is not used
@@ -166,8 +167,8 @@ def test_a_network_that_cannot_be_compiled_is_run_as_it_was(
         raise RuntimeError("no working C++ compiler\nand much more")
 
     engine = Engine(classifier, fast_plan())
-    pace = Pace(engine, what="a network", num_pictures=14 * SIZE, min_cosine=fail, progress=SILENT)
-    assert len(features_of(pace, 14)) == 14 * SIZE
+    pace = Pace(engine, what="a network", num_pictures=LONG * SIZE, min_cosine=fail, progress=SILENT)
+    assert len(features_of(pace, LONG)) == LONG * SIZE
     assert not engine.plan.compiled
     record = json.loads(next((own_home / "plans").iterdir()).read_text())
     assert record["compile_error"] == "no working C++ compiler"

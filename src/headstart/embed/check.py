@@ -1,11 +1,11 @@
 """Is a faster plan good enough for this network and these pictures?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.data import PictureSource
 from headstart.embed.decoding import Decoding, decode_batches
 from headstart.embed.engine import Engine
 from headstart.embed.plan import Plan, exact_plan
@@ -27,13 +27,26 @@ class Check:
     """Compares plans of one network with the exact plan, on a sample of somebody's pictures.
 
     The exact features are computed once, when the first plan is checked.
+
+    Args:
+        classifier: the network.
+        decoding: how pictures become pixels for it; the decoder is that of each plan.
+        ids: of all pictures; some of them are the sample.
     """
 
-    def __init__(self, classifier: Classifier, source: PictureSource, ids: Sequence[str]) -> None:
+    def __init__(self, classifier: Classifier, decoding: Decoding, ids: Sequence[str]) -> None:
         self._classifier = classifier
-        self._source = source
+        self._decoding = decoding
         self._ids = spread_sample(ids)
         self._exact: dict[str, npt.NDArray[np.float32]] | None = None
+        self._checked: Engine | None = None
+
+    def engine(self, plan: Plan) -> Engine:
+        """Return the engine that was checked last where this is its plan, else a new one."""
+        if self._checked is None or replace(plan, reason="") != self._checked.plan:
+            return Engine(self._classifier, plan)
+        self._checked.plan = plan
+        return self._checked
 
     def min_cosine(self, plan: Plan) -> float:
         """Return the smallest cosine between a picture's features by `plan` and its exact ones.
@@ -43,7 +56,8 @@ class Check:
         """
         self._exact_features()  # what fails here is no fault of the plan
         try:
-            return self.min_cosine_of(Engine(self._classifier, plan))
+            self._checked = Engine(self._classifier, plan)
+            return self.min_cosine_of(self._checked)
         except (RuntimeError, NotImplementedError):  # torch's way of saying that an operator is missing
             return CANNOT_RUN
 
@@ -62,11 +76,7 @@ class Check:
         return self._exact
 
     def _features(self, engine: Engine) -> dict[str, npt.NDArray[np.float32]]:
-        decoding = Decoding(
-            source=self._source,
-            preprocessing=self._classifier.preprocessing,
-            decoder=engine.plan.decoder,
-        )
+        decoding = replace(self._decoding, decoder=engine.plan.decoder)
         return {
             each: row
             for batch in decode_batches(decoding, self._ids, batch_size=engine.plan.batch_size)

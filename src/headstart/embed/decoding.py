@@ -1,7 +1,7 @@
 """The stage before the network: pictures to batches of pixels, in threads, with bounded memory."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -57,7 +57,7 @@ class Decoding:
     preprocessing: Preprocessing
     decoder: Decoder
     store: PixelStore | None = None
-    digests: dict[str, str] | None = None
+    digests: Mapping[str, str] | None = None
 
     def fill(self, picture_id: str, out: npt.NDArray[np.uint8]) -> str:
         """Fill `out`, uint8 of shape (H, W, 3), with one picture; return "" or why there is none."""

@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,7 @@ from headstart.data.decode import Decoder, decoder_version
 from headstart.data.scan import scan
 from headstart.embed.cache import EmbeddingCache, Features
 from headstart.embed.check import Check, spread_sample
-from headstart.embed.decoding import DecodedBatch, Decoding, decode_batches
-from headstart.embed.engine import Engine
+from headstart.embed.decoding import Decoding, decode_batches
 from headstart.embed.pace import Pace
 from headstart.embed.pixels import PixelStore
 from headstart.embed.plan import Plan, PlanOptions, choose_plan
@@ -116,9 +115,16 @@ def embed(
         dataset = scan(dataset, measure=store.measure, progress=progress).dataset
     started = time.perf_counter()
     backbone = classifier.backbone_digest()
-    check = Check(classifier, dataset.source, dataset.ids)
-    plan = _plan(classifier, dataset, backbone, check, options=options)
     pictures = _Contents.of(dataset)
+    decoding = Decoding(
+        source=dataset.source,
+        preprocessing=classifier.preprocessing,
+        decoder=_decoder(options),
+        store=store,
+        digests=dict(zip(pictures.ids, pictures.digests, strict=True)),
+    )
+    check = Check(classifier, decoding, pictures.ids)
+    plan = _plan(classifier, pictures, backbone, check, options=options)
     features = _matrix(len(pictures.digests), classifier.feature_dim)
     with EmbeddingCache(_space(backbone, classifier, plan)) as cache:
         found = cache.load_into(features, pictures.digests)
@@ -126,10 +132,15 @@ def embed(
         excluded: list[Exclusion] = []
         if len(missing):
             progress.start(f"embedding with {classifier.name}", total=len(missing), unit="pictures")
-            engine = Engine(classifier, plan)
+            engine = check.engine(plan)
             pace = Pace.of(classifier, engine, check, num_pictures=len(missing), progress=progress)
-            batches = _decoded(pictures.select(missing), dataset, classifier, plan, store)
             places = {pictures.ids[row]: int(row) for row in missing}
+            batches = decode_batches(
+                replace(decoding, decoder=plan.decoder),
+                list(places),
+                batch_size=plan.batch_size,
+                device=plan.device,
+            )
             for batch, rows in pace.run(batches):
                 excluded.extend(batch.excluded)
                 if rows is not None:
@@ -160,13 +171,13 @@ class _Contents:
     """The M different contents among the N pictures of a data set, in the order of their first pictures.
 
     Attributes:
-        digests: M digests.
         ids: of the first picture with each.
+        digests: M digests.
         of_picture: int64 of shape (N,): which content a picture has.
     """
 
-    digests: tuple[str, ...]
     ids: tuple[str, ...]
+    digests: tuple[str, ...]
     of_picture: npt.NDArray[np.int64]
 
     @classmethod
@@ -176,32 +187,10 @@ class _Contents:
             first.setdefault(digest, picture_id)
         place = {digest: row for row, digest in enumerate(first)}
         return cls(
-            digests=tuple(first),
             ids=tuple(first.values()),
+            digests=tuple(first),
             of_picture=np.array([place[digest] for digest in dataset.digests or ()], np.int64),
         )
-
-    def select(self, rows: npt.NDArray[np.int64]) -> dict[str, str]:
-        """Return the digests of some contents by the ids of their first pictures."""
-        return {self.ids[row]: self.digests[row] for row in rows}
-
-
-def _decoded(
-    digests: dict[str, str],
-    dataset: ImageDataset,
-    classifier: Classifier,
-    plan: Plan,
-    store: PixelStore | None,
-) -> Iterator[DecodedBatch]:
-    """Return the pictures whose digests are given by id, in batches of the plan's size."""
-    decoding = Decoding(
-        source=dataset.source,
-        preprocessing=classifier.preprocessing,
-        decoder=plan.decoder,
-        store=store,
-        digests=digests,
-    )
-    return decode_batches(decoding, list(digests), batch_size=plan.batch_size, device=plan.device)
 
 
 def _matrix(num_rows: int, num_features: int) -> Features:
@@ -244,10 +233,10 @@ def _space(backbone: str, classifier: Classifier, plan: Plan) -> dict[str, Any]:
 
 
 def _plan(
-    classifier: Classifier, dataset: ImageDataset, backbone: str, check: Check, *, options: PlanOptions
+    classifier: Classifier, pictures: _Contents, backbone: str, check: Check, *, options: PlanOptions
 ) -> Plan:
     """Choose how to run the network; a plan is checked once on the same sample of pictures."""
-    sample_digest = digest_json(spread_sample(dataset.digests or ()))
+    sample_digest = digest_json(spread_sample(pictures.digests))
 
     def min_cosine(plan: Plan) -> float:
         cache = EmbeddingCache(_space(backbone, classifier, plan))

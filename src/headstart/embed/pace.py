@@ -30,9 +30,9 @@ from headstart.models import Classifier
 Features = npt.NDArray[np.float32]
 
 _LAYOUTS: tuple[Layout, ...] = ("channels-last", "contiguous")
-# Two passes a layout, the first of which warms up; a shorter job would be over before it was any use.
+# Two passes a layout, the first of which warms up; a shorter job would gain less than that costs.
 _PASSES = 2
-_MIN_BATCHES = 12
+_MIN_BATCHES = 40
 
 # What is expected of the compiler before it was ever tried on a network: measured for EfficientNet-Lite0,
 # ResNet-50 and SE-ResNet-50 on two cores, docs/speed.md. Once tried, what was measured is used.

@@ -13,7 +13,6 @@ from headstart.data import Exclusion, ImageDataset, PictureSource, list_pictures
 from headstart.embed.cache import Features
 from headstart.embed.check import Check
 from headstart.embed.decoding import DecodedBatch, Decoding, decode_batches
-from headstart.embed.engine import Engine
 from headstart.embed.pace import Pace
 from headstart.embed.plan import PlanOptions, choose_plan
 from headstart.models import Classifier
@@ -91,12 +90,13 @@ def _stream(
 ) -> Iterator[Prediction]:
     if len(ids) < _WORTH_A_CHECK and options.precision == "auto":
         options = replace(options, plan="exact")
-    check = Check(classifier, source, ids)
+    decoding = Decoding(source=source, preprocessing=classifier.preprocessing, decoder="fast")
+    check = Check(classifier, decoding, ids)
     plan = choose_plan(classifier.preprocessing, options=options, min_cosine=check.min_cosine)
-    engine = Engine(classifier, plan)
+    engine = check.engine(plan)
     progress.start(f"predicting with {classifier.name}", total=len(ids), unit="pictures")
     pace = Pace.of(classifier, engine, check, num_pictures=len(ids), progress=progress)
-    decoding = Decoding(source=source, preprocessing=classifier.preprocessing, decoder=plan.decoder)
+    decoding = replace(decoding, decoder=plan.decoder)
     batches = decode_batches(decoding, ids, batch_size=plan.batch_size, device=plan.device)
     for batch, features in pace.run(batches):
         yield from _rows(classifier, features, batch)
