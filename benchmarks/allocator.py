@@ -13,13 +13,13 @@ import sys
 TURNS = 5
 CODE = """
 import json, sys, time, torch, headstart as hs
-from headstart.embed.fold import fold_batch_norms
+from headstart.embed.fuse import fuse
 from headstart.embed.memory import keep_freed_memory
 if sys.argv[2] == "kept":
     assert keep_freed_memory()
 torch.manual_seed(0)
 classifier = hs.load(sys.argv[1])
-network = fold_batch_norms(classifier.backbone, side=224).to(memory_format=torch.channels_last)
+network = fuse(classifier.backbone, side=224).to(memory_format=torch.channels_last)
 batch = torch.randn(32, 3, 224, 224).to(memory_format=torch.channels_last)
 with torch.inference_mode():
     features = network(batch)

@@ -14,7 +14,7 @@ import headstart as hs
 from headstart.catalog import find_model
 from headstart.catalog.entry import ModelEntry
 from headstart.core.errors import InputError, ModelError, StorageError
-from headstart.embed.fold import fold_batch_norms
+from headstart.embed.fuse import fuse
 from headstart.models import FEATURE_POINTS, Classifier, load_folder, save_folder
 from headstart.models.feature_points import FeatureMap, PointFeatures
 from headstart.preprocess import with_resolution
@@ -236,11 +236,11 @@ def randomise_norms(network: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", [*FEW, "pretrainedmodels/bninception"])
 @torch.inference_mode()
-def test_folded_batch_norms_give_the_same_features(name: str) -> None:
+def test_a_fused_network_gives_the_same_features(name: str) -> None:
     deep = load(name).with_feature_point("concat")
     randomise_norms(deep.backbone)
     x = pictures(deep)
-    folded = fold_batch_norms(deep.backbone, side=x.shape[-1])
+    folded = fuse(deep.backbone, side=x.shape[-1])
     count = [sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (deep.backbone, folded)]
     assert count[1] < count[0] or count == [0, 0]
     expected, found = deep.features(x), folded(x)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from headstart.embed.fold import fold_batch_norms
+from headstart.embed.fuse import fuse
 from headstart.embed.memory import keep_freed_memory
 from headstart.embed.plan import DTYPES, Layout, Plan
 from headstart.models import Classifier
@@ -98,7 +98,7 @@ def _prepared(classifier: Classifier, plan: Plan) -> nn.Module:
     if plan.exact:
         network = copy.deepcopy(classifier.backbone)
     else:
-        network = fold_batch_norms(classifier.backbone, side=classifier.preprocessing.input_size[0])
+        network = fuse(classifier.backbone, side=classifier.preprocessing.input_size[0])
     network = network.eval().to(torch.device(plan.device), DTYPES[plan.precision])
     placed: nn.Module = network.to(memory_format=_FORMATS[plan.layout])
     return placed
