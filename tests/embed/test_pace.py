@@ -20,7 +20,7 @@ from headstart.embed.plan import Plan, exact_plan
 from headstart.models import Classifier
 
 SIZE = 8
-LONG = 44  # batches
+LONG = 104  # batches
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Which names in a folder or zip are pictures, which are nothing, and how a name becomes an id."""
 
-from pathlib import PurePosixPath
+import posixpath
 
 # fmt: off
 PICTURE_SUFFIXES = frozenset({
@@ -14,7 +14,7 @@ _LEFT_BY_SYSTEMS = frozenset({"__macosx", "thumbs.db", "desktop.ini", "@eadir"})
 
 def is_picture_name(name: str) -> bool:
     """Whether a file is a picture by its suffix."""
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+    return posixpath.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
 def is_left_by_system(part: str) -> bool:
@@ -24,4 +24,4 @@ def is_left_by_system(part: str) -> bool:
 
 def printable(name: str) -> str:
     r"""Return a name that any UTF-8 file can hold: bytes that are no UTF-8 appear as "\udc80" spelled out."""
-    return name.encode("utf-8", errors="backslashreplace").decode("utf-8")
+    return name if name.isascii() else name.encode("utf-8", errors="backslashreplace").decode("utf-8")

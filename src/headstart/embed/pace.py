@@ -32,7 +32,7 @@ Features = npt.NDArray[np.float32]
 _LAYOUTS: tuple[Layout, ...] = ("channels-last", "contiguous")
 # Two passes a layout, the first of which warms up; a shorter job would gain less than that costs.
 _PASSES = 2
-_MIN_BATCHES = 40
+_MIN_BATCHES = 100
 
 # What is expected of the compiler before it was ever tried on a network: measured for EfficientNet-Lite0,
 # ResNet-50 and SE-ResNet-50 on two cores, docs/speed.md. Once tried, what was measured is used.
