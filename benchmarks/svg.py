@@ -1,4 +1,4 @@
-"""Plots of measured points with the straight line through them, as SVG text."""
+"""Plots of measured points with the straight line through them, and of bars, as SVG text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from html import escape
 
 _WIDTH, _HEIGHT = 420, 280
 _LEFT, _TOP, _RIGHT, _BOTTOM = 64, 34, 16, 44
+_BARS_WIDTH, _BARS_LEFT, _BARS_TOP, _BARS_BOTTOM, _BAR = 720, 180, 30, 14, 22
 _STYLE = (
     "text{font:12px sans-serif;fill:#333}.rule{stroke:#ddd}.line{stroke:#888;stroke-dasharray:4 3}"
-    ".span{stroke:#1f5fbf;stroke-width:2}.dot{fill:#1f5fbf}"
+    ".span{stroke:#1f5fbf;stroke-width:2}.dot{fill:#1f5fbf}.bar{fill:#b9cdea}"
 )
 
 
@@ -31,18 +32,69 @@ class Panel:
     intercept: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One bar: its name, its length, and what it was at least and at most."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarPanel:
+    """Bars of one scale, with a dashed line at the goal."""
+
+    title: str
+    bars: Sequence[Bar]
+    goal: float
+
+
 def draw(panels: Sequence[Panel]) -> str:
     """Return a picture of the plots, two in a row."""
-    width, height = 2 * _WIDTH, (len(panels) + 1) // 2 * _HEIGHT
     parts = [
         f'<g transform="translate({place % 2 * _WIDTH} {place // 2 * _HEIGHT})">{_plot(panel)}</g>'
         for place, panel in enumerate(panels)
     ]
+    return _picture(parts, 2 * _WIDTH, (len(panels) + 1) // 2 * _HEIGHT)
+
+
+def draw_bars(panels: Sequence[BarPanel]) -> str:
+    """Return a picture of the panels, one below the other."""
+    parts, top = [], 0
+    for panel in panels:
+        parts.append(f'<g transform="translate(0 {top})">{_bars(panel)}</g>')
+        top += _BARS_TOP + len(panel.bars) * _BAR + _BARS_BOTTOM
+    return _picture(parts, _BARS_WIDTH, top)
+
+
+def _picture(parts: Sequence[str], width: int, height: int) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}">'
         f'<style>{_STYLE}</style><rect width="{width}" height="{height}" fill="#fff"/>'
         f"{''.join(parts)}</svg>\n"
     )
+
+
+def _bars(panel: BarPanel) -> str:
+    most = 1.1 * max([panel.goal, *(each.high for each in panel.bars)])
+    bottom = _BARS_TOP + len(panel.bars) * _BAR
+
+    def x(value: float) -> float:
+        return _BARS_LEFT + value / most * (_BARS_WIDTH - _BARS_LEFT - _RIGHT)
+
+    parts = [f'<text x="{_BARS_LEFT}" y="20">{escape(panel.title)}; goal {panel.goal:g}</text>']
+    for place, each in enumerate(panel.bars):
+        middle = _BARS_TOP + place * _BAR + _BAR / 2
+        parts.append(
+            f'<text x="{_BARS_LEFT - 8}" y="{middle + 4}" text-anchor="end">{escape(each.name)}</text>'
+            f'<rect class="bar" x="{_BARS_LEFT}" y="{middle - 7}" width="{x(each.value) - _BARS_LEFT:.1f}" '
+            f'height="14"/><path class="span" d="M{x(each.low):.1f} {middle}H{x(each.high):.1f}"/>'
+            f'<text x="{x(each.high) + 6:.1f}" y="{middle + 4}">{each.value:.1f}</text>'
+        )
+    parts.append(f'<path class="line" d="M{x(panel.goal):.1f} {_BARS_TOP - 4}V{bottom + 4}"/>')
+    return "".join(parts)
 
 
 def _plot(panel: Panel) -> str:

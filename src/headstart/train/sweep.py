@@ -80,16 +80,12 @@ def sweep(rows: Rows, layout: Layout, *, plan: Plan) -> Sweep:
     Args:
         rows: all rows, in the order of the layout.
         layout: what is fitted and what is tried. Without folds the middle strength is taken untried.
-        plan: the strengths, and how they are fitted; a single one is taken untried.
+        plan: the strengths, and how they are fitted.
     """
     nothing = _nothing_learned(rows)
-    if not layout.folds or len(plan.strengths) == 1:
+    if not layout.folds:
         middle = plan.strengths[len(plan.strengths) // 2]
-        start = nothing
-        if layout.num_sketch:
-            sketch = rows[: layout.num_sketch]
-            start = plan.fit(sketch, nothing, strength=middle, tolerance=SKETCH_TOLERANCE)
-        return Sweep(strength=middle, start=start, strengths=(middle,), log_losses=(np.inf,))
+        return Sweep(strength=middle, start=nothing, strengths=(middle,), log_losses=(np.inf,))
     parts = [(rows[fitted], rows[tried]) for fitted, tried in layout.folds]
     if not layout.num_sketch:
         return _walk(parts, nothing, plan=plan, tolerance=WALK_TOLERANCE)
