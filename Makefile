@@ -22,7 +22,7 @@ test: $(VENV)/.test-installed  ## install what development needs, then lint, typ
 	@echo "== import rules"
 	$(BIN)/lint-imports
 	@echo "== tests"
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.test-installed browser  ## the longer tier: killed runs, a wheel in an empty environment, a real browser
 	$(BIN)/pytest -m "slow or browser"

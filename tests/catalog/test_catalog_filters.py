@@ -37,7 +37,9 @@ CONDITIONS = [
 ]
 
 
-@pytest.mark.parametrize(("condition", "fits"), CONDITIONS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("condition", "fits"), CONDITIONS, ids=[str(condition) for condition, _ in CONDITIONS]
+)
 def test_condition_keeps_exactly_what_fits(
     everything: list[ModelEntry], condition: dict[str, Any], fits: Any
 ) -> None:

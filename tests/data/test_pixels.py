@@ -250,7 +250,7 @@ def test_directions_are_those_of_the_upright_picture(reductions):
         {"icc_profile": adobe_rgb()},
         {"format": "MPO"},
     ],
-    ids=str,
+    ids=["4:4:4", "4:2:2", "progressive", "grey", "CMYK", "colour profile", "MPO"],
 )
 def test_reduced_jpegs_of_every_kind(options, reductions):
     options = dict(options)
