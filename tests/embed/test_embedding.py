@@ -218,8 +218,13 @@ def test_the_smallest_cosine() -> None:
     assert smallest_cosine(exact, np.array([[1, 0], [0, 0], [4, 3]], np.float32)) == pytest.approx(0.96)
     assert smallest_cosine(exact, np.array([[1, 0], [0, 0], [3, np.nan]], np.float32)) == -1.0
     assert smallest_cosine(exact, np.array([[1, 0], [0, 1], [3, 4]], np.float32)) == 0.0
-    assert spread_sample([str(index) for index in range(100)])[:3] == ["0", "6", "12"]
-    assert len(spread_sample([str(index) for index in range(100)])) == 16
+
+
+@pytest.mark.parametrize(("num", "expected"), [(0, 0), (3, 3), (4, 4), (100, 4), (250, 10), (400, 16), (9999, 16)])
+def test_the_sample_is_small_against_the_job(num: int, expected: int) -> None:
+    sample = spread_sample([str(index) for index in range(num)])
+    assert len(set(sample)) == expected
+    assert num < 25 or int(sample[-1]) >= num * 0.7
 
 
 @pytest.mark.parametrize(

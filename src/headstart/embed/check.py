@@ -11,16 +11,18 @@ from headstart.embed.engine import Engine
 from headstart.embed.plan import Plan, exact_plan
 from headstart.models import Classifier
 
-# Pictures that a faster plan is checked on.
-_SAMPLE_PICTURES = 16
+# Pictures that a faster plan is checked on: one in so many, within bounds.
+_ONE_IN = 25
+_FEWEST_PICTURES, _MOST_PICTURES = 4, 16
 # Below any cosine: the plan cannot be run.
 CANNOT_RUN = -2.0
 
 
 def spread_sample(values: Sequence[str]) -> list[str]:
-    """Return at most 16 of `values`, evenly spread, always the same ones."""
-    step = max(1, len(values) // _SAMPLE_PICTURES)
-    return list(values[::step][:_SAMPLE_PICTURES])
+    """Return 4 to 16 of `values`, at most one in 25 above 4, evenly spread, always the same ones."""
+    num_pictures = min(max(_FEWEST_PICTURES, len(values) // _ONE_IN), _MOST_PICTURES)
+    step = max(1, len(values) // num_pictures)
+    return list(values[::step][:num_pictures])
 
 
 class Check:
