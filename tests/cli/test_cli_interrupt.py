@@ -61,6 +61,29 @@ def test_ctrl_c_that_an_import_turned_into_an_error(
     assert said.error_lines() == ["error: stopped"]
 
 
+def test_ctrl_c_where_python_swallows_exceptions(
+    headstart: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of an object an exception is printed and forgotten; the command stops a moment later."""
+
+    class Closing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    def work() -> None:
+        Closing()
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            time.sleep(0.01)
+        raise AssertionError("not interrupted")
+
+    monkeypatch.setattr(start, "_run_app", work)
+    said = headstart("cache")
+    assert said.code == 130
+    assert said.error_lines() == ["error: stopped"]
+
+
 def test_somebody_elses_handler_is_left_alone(headstart: Callable) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -220,7 +220,9 @@ def test_the_smallest_cosine() -> None:
     assert smallest_cosine(exact, np.array([[1, 0], [0, 1], [3, 4]], np.float32)) == 0.0
 
 
-@pytest.mark.parametrize(("num", "expected"), [(0, 0), (3, 3), (4, 4), (100, 4), (250, 10), (400, 16), (9999, 16)])
+@pytest.mark.parametrize(
+    ("num", "expected"), [(0, 0), (3, 3), (4, 4), (100, 4), (250, 10), (400, 16), (9999, 16)]
+)
 def test_the_sample_is_small_against_the_job(num: int, expected: int) -> None:
     sample = spread_sample([str(index) for index in range(num)])
     assert len(set(sample)) == expected

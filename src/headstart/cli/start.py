@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import warnings
+from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -18,6 +19,10 @@ from headstart.core.errors import HeadstartError
 TRACEBACK_VARIABLE = "HEADSTART_TRACEBACK"
 
 STOPPED = 130  # 128 + SIGINT, as shells count
+
+_SOON_SECONDS = 0.02
+# Name and file of what importlib calls when a module's lock is gone.
+_IMPORT_LOCK_CALLBACK = ("cb", "<frozen importlib._bootstrap>")
 
 
 def main() -> None:
@@ -101,6 +106,16 @@ def _drop_output() -> None:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
+def _swallows_exceptions(frame: FrameType | None) -> bool:
+    """Return whether Python, at the end of an object, would print an exception raised here and go on."""
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "__del__" or (code.co_name, code.co_filename) == _IMPORT_LOCK_CALLBACK:
+            return True
+        frame = frame.f_back
+    return False
+
+
 @contextmanager
 def _noted_interrupts() -> Iterator[list[int]]:
     """Give a list that Ctrl-C grows inside the block, beside raising KeyboardInterrupt as usual."""
@@ -112,6 +127,9 @@ def _noted_interrupts() -> Iterator[list[int]]:
         return
 
     def note(number: int, frame: FrameType | None) -> None:
+        if _swallows_exceptions(frame):
+            threading.Timer(_SOON_SECONDS, interrupt_main).start()
+            return
         interrupts.append(number)
         signal.default_int_handler(number, frame)
 
