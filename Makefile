@@ -22,6 +22,7 @@ test: $(VENV)/.test-installed  ## install what development needs, then lint, typ
 	@echo "== import rules"
 	$(BIN)/lint-imports
 	@echo "== tests"
+	@# Two processes, each with one thread: networks this small gain nothing from more.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.test-installed browser  ## the longer tier: killed runs, a wheel in an empty environment, a real browser

@@ -11,11 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from embedding import GOALS, OURS
 from svg import Bar, BarPanel, draw_bars
-
-OURS = "headstart"
-GOALS = {"efficientnet_lite0": 6.0, "resnet50": 4.0, "se_resnet50": 4.0, "vit_small_patch16_224": 2.5}
-PHOTOS_GOAL = 5.0
 
 
 def bar(name: str, ratio: dict[str, Any]) -> Bar:
@@ -46,9 +43,10 @@ def read_panels(results: Path) -> list[BarPanel]:
             title = f"{model}, {result['num_images']} photographs / headstart"
             panels.append(peers_panel(title, result, GOALS[model]))
     for path in sorted(results.glob("photos*.json")):
-        for result in json.loads(path.read_text(encoding="utf-8"))["models"]:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for result in record["models"]:
             title = f"{result['model']}, {result['num_images']} photographs of 12 megapixels / headstart"
-            panels.append(peers_panel(title, result, PHOTOS_GOAL))
+            panels.append(peers_panel(title, result, record["goal"]))
     return panels
 
 

@@ -135,8 +135,15 @@ class Reflecting(WithStandardised):
         self.conv = nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")
 
 
+class Looking(Tapped):
+    """A rewritten network could not be run: it looks into a module that is another then."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.norm(self.conv(x))[:, : self.conv.out_channels]).mean((2, 3))
+
+
 @pytest.mark.parametrize(
-    "kind", [Tapped, Shared, Rewritten, SharedActivation, Watched, WithStandardised, Reflecting]
+    "kind", [Tapped, Shared, Rewritten, SharedActivation, Watched, WithStandardised, Reflecting, Looking]
 )
 @torch.inference_mode()
 def test_what_cannot_be_joined_is_left_alone(kind: type[Tapped]) -> None:
@@ -174,6 +181,55 @@ def test_every_activation_is_the_same_on_the_way(activation: nn.Module) -> None:
     fused = fuse(network, side=9)
     assert [type(module) for module in fused] == [FusedConv, nn.Identity, nn.Identity]
     torch.testing.assert_close(fused(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_convolution_that_nothing_joins_stays() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten()).eval()
+    assert type(fuse(network, side=9)[0]) is nn.Conv2d
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@torch.inference_mode()
+def test_single_pixels(padding: int) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 1, padding=padding), nn.ReLU()).eval()
+    fused = fuse(network, side=1)
+    x = torch.randn(5, 3, 1, 1)
+    assert type(fused[0]) is FusedConv
+    torch.testing.assert_close(fused(x), network(x))
+
+
+@torch.inference_mode()
+def test_branches_that_run_side_by_side_are_joined_each() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convs = nn.ModuleList([nn.Conv2d(3, 4, 3) for _ in range(2)])
+            self.norms = nn.ModuleList([nn.BatchNorm2d(4) for _ in range(2)])
+            self.acts = nn.ModuleList([nn.ReLU() for _ in range(2)])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            outputs = [conv(x) for conv in self.convs]
+            outputs = [norm(each) for norm, each in zip(self.norms, outputs, strict=True)]
+            return torch.cat([act(each) for act, each in zip(self.acts, outputs, strict=True)], dim=1)
+
+    torch.manual_seed(0)
+    network = randomise(Branches())
+    fused = fuse(network, side=8)
+    x = torch.randn(2, 3, 8, 8)
+    assert all(isinstance(act, nn.Identity) for act in (*fused.norms, *fused.acts))
+    torch.testing.assert_close(fused(x), network(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@torch.inference_mode()
+def test_lower_precisions_run_also_where_the_processor_has_no_instructions(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = randomise(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()))
+    fused = fuse(network, side=9).to(dtype)
+    x = torch.randn(2, 3, 9, 9).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(fused(x.to(dtype)).float(), network(x), rtol=0.05, atol=0.05)
 
 
 def test_the_network_itself_is_not_touched() -> None:

@@ -12,6 +12,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ class FusedConv(nn.Module):
         bias: of shape (out,), or None.
         paddings: zeros before and after, for rows and for columns.
         activation: of the result, or None.
-        input_shape: (N, C, H, W) of its input.
+        is_product: whether both kernel and input are one pixel.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class FusedConv(nn.Module):
         bias: torch.Tensor | None,
         paddings: Paddings,
         activation: nn.Module | None,
-        input_shape: tuple[int, ...],
+        is_product: bool,
     ) -> None:
         super().__init__()
         (top, bottom), (left, right) = paddings
@@ -67,7 +68,7 @@ class FusedConv(nn.Module):
         self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
         self.activation = activation
         self._geometry = ([bottom, right], list(conv.stride), list(conv.dilation), conv.groups)
-        self._is_product = input_shape[2:] == weight.shape[2:] == (1, 1) and conv.groups == 1
+        self._is_product = is_product
         self._pointwise = _pointwise(activation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -95,7 +96,17 @@ def _pointwise(activation: nn.Module | None) -> tuple[str, list[float], str] | N
 def _is_for_onednn(x: torch.Tensor) -> bool:
     """Return whether oneDNN's joint kernel is the way: Inductor, which compiles, has its own."""
     on_cpu = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
-    return on_cpu and not torch.compiler.is_compiling()
+    return on_cpu and _onednn_computes(x.dtype) and not torch.compiler.is_compiling()
+
+
+@cache
+def _onednn_computes(dtype: torch.dtype) -> bool:
+    """Return whether oneDNN has kernels for a type on this processor; torch's own do without instructions."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if dtype == torch.float16:
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    return dtype == torch.float32
 
 
 @torch.no_grad()
@@ -103,7 +114,8 @@ def fuse(network: nn.Module, *, side: int) -> nn.Module:
     """Return a copy of a network in eval mode with what can be joined to convolutions, checked against it.
 
     What belongs together is seen on a random picture: a batch norm, then an activation, that get just what a
-    convolution gave. The copy is checked on the same picture; where it differs, a plain copy is returned.
+    convolution gave. The copy is checked on the same picture; where it differs or cannot be run, because the
+    network looks into its modules, a plain copy is returned.
 
     Args:
         network: float32 on the CPU; maps (1, 3, side, side) to features.
@@ -116,8 +128,11 @@ def fuse(network: nn.Module, *, side: int) -> nn.Module:
         expected, chains = _observe(fused, example)
         for chain in chains:
             _join(fused, chain)
-        difference = (expected - fused(example)).abs().max()
-    close = bool(difference <= _MAX_RELATIVE_DIFFERENCE * expected.abs().max())
+        try:
+            found = fused(example)
+        except (AttributeError, TypeError, RuntimeError):
+            return copy.deepcopy(network)
+    close = bool((expected - found).abs().max() <= _MAX_RELATIVE_DIFFERENCE * expected.abs().max())
     return fused if close else copy.deepcopy(network)
 
 
@@ -131,6 +146,16 @@ class _Chain:
     input_shape: tuple[int, ...]
     norm: str = ""
     activation: str = ""
+
+    @property
+    def is_product(self) -> bool:
+        """Whether the convolution multiplies single pixels by a matrix."""
+        sizes = {self.input_shape[2:], self.conv.kernel_size}
+        return sizes == {(1, 1)} and self.conv.groups == 1 and not any(map(any, self.paddings))
+
+    @property
+    def has_uneven_padding(self) -> bool:
+        return any(before != behind for before, behind in self.paddings)
 
 
 def _observe(network: nn.Module, example: torch.Tensor) -> tuple[torch.Tensor, list[_Chain]]:
@@ -164,8 +189,10 @@ def _observe(network: nn.Module, example: torch.Tensor) -> tuple[torch.Tensor, l
             chain = _Chain(name=names[module], conv=module, paddings=paddings, input_shape=shape)
             chains.append(chain)
             given[id(output)] = chain, output, output._version
-        elif chains and chains[-1].norm == names[module] and _own_activation(module) is None:
-            given[id(output)] = chains[-1], output, output._version
+        elif id(inputs[0]) in given and _own_activation(module) is None:
+            chain = given[id(inputs[0])][0]
+            if chain.norm == names[module]:
+                given[id(output)] = chain, output, output._version
 
     handles = []
     for module in network.modules():
@@ -214,7 +241,9 @@ def _own_activation(norm: nn.Module) -> nn.Module | None:
 
 
 def _join(network: nn.Module, chain: _Chain) -> None:
-    """Put one module in the place of a chain."""
+    """Put one module in the place of a chain; a convolution alone stays as it is."""
+    if not (chain.norm or chain.activation or chain.is_product or chain.has_uneven_padding):
+        return
     weight, bias, activation = chain.conv.weight.detach(), chain.conv.bias, None
     if chain.norm:
         norm: Any = network.get_submodule(chain.norm)
@@ -234,6 +263,6 @@ def _join(network: nn.Module, chain: _Chain) -> None:
         bias=bias,
         paddings=chain.paddings,
         activation=activation,
-        input_shape=chain.input_shape,
+        is_product=chain.is_product,
     )
     network.set_submodule(chain.name, joined)
