@@ -104,7 +104,7 @@ def test_stopped_while_embedding_the_second_candidate(
     run: Run, tiny_models: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "_MAX_BATCH", 256)  # two batches a candidate
-    forward, large = Engine.features, []
+    forward, large = Engine.launch, []
 
     def stopping(engine: Engine, pixels: Any) -> Any:
         large.extend([len(pixels)] * (len(pixels) > 1))  # single ones measure the latency
@@ -113,7 +113,7 @@ def test_stopped_while_embedding_the_second_candidate(
         return forward(engine, pixels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Engine, "features", stopping)
+        patch.setattr(Engine, "launch", stopping)
         with pytest.raises(KeyboardInterrupt):
             run()
     assert large == [256, 14, 256, 14]

@@ -57,7 +57,7 @@ def test_a_second_run_does_no_forward_pass(
     def fail(*_: object) -> None:
         raise AssertionError("a forward pass")
 
-    monkeypatch.setattr(Engine, "features", fail)
+    monkeypatch.setattr(Engine, "launch", fail)
     second = run(classifier, few_shapes, PlanOptions())
     assert (first.num_computed, second.num_computed) == (45, 0)
     assert np.array_equal(first.features, second.features)
@@ -131,7 +131,7 @@ def test_what_was_computed_before_an_error_stays(
     small = classifier.with_preprocessing(replace(classifier.preprocessing, input_size=(96, 96)))
     undisturbed = run(small, shapes)
     monkeypatch.setenv("HEADSTART_HOME", os.environ["HEADSTART_HOME"] + "-again")
-    forward, calls = Engine.features, []
+    forward, calls = Engine.launch, []
 
     def stop_at_the_third(self: Engine, pixels: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> object:
         calls.append(len(pixels))
@@ -139,10 +139,10 @@ def test_what_was_computed_before_an_error_stays(
             raise KeyboardInterrupt
         return forward(self, pixels)
 
-    monkeypatch.setattr(Engine, "features", stop_at_the_third)
+    monkeypatch.setattr(Engine, "launch", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         run(small, shapes)
-    monkeypatch.setattr(Engine, "features", forward)
+    monkeypatch.setattr(Engine, "launch", forward)
     again = run(small, shapes)
     assert again.num_computed == 540 - 2 * batch_size(small.preprocessing)
     assert np.array_equal(again.features, undisturbed.features)

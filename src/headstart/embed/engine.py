@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +24,29 @@ _FORMATS: dict[Layout, torch.memory_format] = {
 }
 
 
+class Launched:
+    """A batch that a network works on.
+
+    Args:
+        features: float32 of shape (n, D) on the device.
+    """
+
+    def __init__(self, features: torch.Tensor) -> None:
+        self._is_ready: torch.cuda.Event | None = None
+        if features.is_cuda:  # the copy waits for this batch alone, not for those that are launched later
+            features = features.to("cpu", non_blocking=True)
+            self._is_ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._is_ready.record()
+        self._features = features
+
+    def result(self) -> npt.NDArray[np.float32]:
+        """Wait, and return the features, float32 of shape (n, D)."""
+        if self._is_ready is not None:
+            self._is_ready.synchronize()
+        features: npt.NDArray[np.float32] = self._features.cpu().numpy()
+        return features
+
+
 class Engine:
     """A network made ready for one plan; how it is run may be changed between two batches.
 
@@ -36,31 +61,26 @@ class Engine:
         self._preprocessing = classifier.preprocessing
         self._network = _prepared(classifier, plan)
         self._forward: nn.Module = self._network
-        self._in_flight = plan.device == "cuda"
+        self._copies = _copy_stream(plan.device)
 
     def features(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return pooled features, float32 of shape (n, D), of pixels uint8 of shape (n, H, W, 3)."""
-        return self.fetch(self.launch(pixels))
+        return self.launch(pixels).result()
 
     @torch.inference_mode()
-    def launch(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        """Start on a batch and return what `fetch` takes; on a GPU it returns before the work is done.
+    def launch(self, pixels: npt.NDArray[np.uint8]) -> Launched:
+        """Start on a batch; on a GPU this returns before the work is done.
 
         A compiled network takes batches of one size, so a smaller one is filled up with its last picture.
 
         Args:
-            pixels: uint8 of shape (n, H, W, 3), red first.
+            pixels: uint8 of shape (n, H, W, 3), red first; not to be written to before the result is there.
         """
         missing = self.plan.batch_size - len(pixels)
         if self.plan.compiled and missing > 0:
             padded = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
-            return self._run(padded)[: len(pixels)]
-        return self._run(pixels)
-
-    def fetch(self, features: torch.Tensor) -> npt.NDArray[np.float32]:
-        """Return the features that `launch` began, float32 of shape (n, D)."""
-        vectors: npt.NDArray[np.float32] = features.cpu().numpy()
-        return vectors
+            return Launched(self._run(padded)[: len(pixels)])
+        return Launched(self._run(pixels))
 
     def use_layout(self, layout: Layout) -> None:
         """Let pictures and weights lie in memory in another way; the features stay but for roundings."""
@@ -77,11 +97,19 @@ class Engine:
         self.plan = replace(self.plan, compiled=compiled)
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-        batch = torch.from_numpy(pixels)
-        if self._in_flight:  # a copy from pinned memory runs beside the computation
-            batch = batch.pin_memory()
-        batch = batch.to(self._device, non_blocking=self._in_flight)
-        x = to_input(batch, self._preprocessing, dtype=DTYPES[self.plan.precision])
+        """Return features on the device; a batch too large for its memory goes in halves."""
+        try:
+            with _exact_arithmetic() if self.plan.exact else nullcontext():
+                return self._run_at_once(pixels)
+        except torch.OutOfMemoryError:
+            if len(pixels) == 1 or self.plan.compiled:
+                raise
+        torch.cuda.empty_cache()
+        middle = len(pixels) // 2
+        return torch.cat([self._run(pixels[:middle]), self._run(pixels[middle:])])
+
+    def _run_at_once(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+        x = to_input(self._sent(pixels), self._preprocessing, dtype=DTYPES[self.plan.precision])
         x = x.contiguous(memory_format=_FORMATS[self.plan.layout])
         if not self.plan.compiled:
             features: torch.Tensor = self._forward(x)
@@ -89,8 +117,30 @@ class Engine:
         with warnings.catch_warnings():  # the compiler's remarks are for its makers
             warnings.simplefilter("ignore")
             features = self._forward(x)
-        # A CUDA graph writes its next result where this one lies.
-        return features.float().clone() if self._in_flight else features.float()
+        return features.float()
+
+    def _sent(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Return pixels on the device; to a GPU they are copied beside the work on the batch before."""
+        batch = torch.from_numpy(pixels)
+        if self._copies is None:
+            return batch.to(self._device)
+        with torch.cuda.stream(self._copies):
+            sent = (batch if batch.is_pinned() else batch.pin_memory()).to(self._device, non_blocking=True)
+        now = torch.cuda.current_stream()
+        now.wait_stream(self._copies)
+        sent.record_stream(now)
+        return sent
+
+
+def _copy_stream(device: str) -> torch.cuda.Stream | None:
+    return torch.cuda.Stream() if device == "cuda" else None  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _exact_arithmetic() -> Iterator[None]:
+    """Compute in whole float32 on a GPU, and the same bits every time: no TF32, no choice of kernels."""
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
 
 
 def _prepared(classifier: Classifier, plan: Plan) -> nn.Module:

@@ -6,6 +6,7 @@ kept.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from headstart.core.progress import Progress
 from headstart.core.records import dumps, from_json, read_json
 from headstart.embed.check import Check
 from headstart.embed.decoding import DecodedBatch
-from headstart.embed.engine import Engine
+from headstart.embed.engine import Engine, Launched
 from headstart.embed.plan import MIN_COSINE, Layout, Plan, Precision
 from headstart.models import Classifier
 
@@ -130,33 +131,28 @@ class Pace:
     def run(self, batches: Iterable[DecodedBatch]) -> Iterator[tuple[DecodedBatch, Features | None]]:
         """Yield every batch with its features, in order; None where no picture of it could be read.
 
-        Once it is settled how the engine runs, a GPU works on a batch while the one before is handed on.
+        A GPU begins with a batch before the one before is handed on.
         """
-        launched = None
+        ahead = 0 if self._engine.plan.device == "cpu" else 1
+        waiting: deque[tuple[DecodedBatch, Launched | None]] = deque()
         for batch in batches:
-            if launched is not None:
-                yield launched[0], self._engine.fetch(launched[1])
-                launched = None
-            if not batch.ids:
-                yield batch, None
-            elif self._settled and self._engine.plan.device != "cpu":
-                launched = batch, self._engine.launch(batch.pixels)
-            elif self._settled:
-                yield batch, self._engine.features(batch.pixels)
-            else:
-                yield batch, self._timed(batch.pixels)
+            waiting.append((batch, self._launch(batch.pixels) if batch.ids else None))
             self._left -= len(batch.order)
-        if launched is not None:
-            yield launched[0], self._engine.fetch(launched[1])
+            if len(waiting) > ahead:
+                yield _with_features(*waiting.popleft())
+        for each in waiting:
+            yield _with_features(*each)
 
-    def _timed(self, pixels: npt.NDArray[np.uint8]) -> Features:
-        self._prepare()
+    def _launch(self, pixels: npt.NDArray[np.uint8]) -> Launched:
+        if not self._settled:
+            self._prepare()
         started = time.perf_counter()
-        features = self._engine.features(pixels)
+        launched = self._engine.launch(pixels)
         if not self._settled:  # also of a batch that lacks what could not be read: something must be known
+            launched.result()
             way = "compiled" if self._engine.plan.compiled else self._engine.plan.layout
             self._timings = self._timings.with_seconds(way, (time.perf_counter() - started) / len(pixels))
-        return features
+        return launched
 
     def _prepare(self) -> None:
         """Decide how the next batch is run."""
@@ -205,6 +201,10 @@ class Pace:
             self._engine.use_compiled(False)
             self._progress.note("the compiled network is not faster here; it is run as it was")
         write_text(self._path, dumps(self._timings))
+
+
+def _with_features(batch: DecodedBatch, launched: Launched | None) -> tuple[DecodedBatch, Features | None]:
+    return batch, None if launched is None else launched.result()
 
 
 def _key(what: str, plan: Plan) -> str:

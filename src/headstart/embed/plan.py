@@ -27,8 +27,9 @@ DTYPES: dict[Precision, torch.dtype] = {
 # Each picture's features must point this nearly the same way as the exact ones.
 MIN_COSINE = 0.998
 
-# One batch holds about as many pixels as 32 pictures of 224x224: it fills the processor and stays in memory.
-_BATCH_PIXELS = 32 * 224 * 224
+# One batch holds about as many pixels as 32 pictures of 224x224: it fills a processor and stays in its memory;
+# a GPU has room for more and needs it.
+_BATCH_PIXELS = {"cpu": 32 * 224 * 224, "mps": 32 * 224 * 224, "cuda": 256 * 224 * 224}
 _MIN_BATCH, _MAX_BATCH = 8, 1024
 
 
@@ -101,10 +102,10 @@ def choose_device(options: PlanOptions) -> str:
     return options.device
 
 
-def batch_size(preprocessing: Preprocessing) -> int:
-    """Return the number of pictures in a batch: a function of the input size alone, so that runs repeat."""
+def batch_size(preprocessing: Preprocessing, *, device: str = "cpu") -> int:
+    """Return the number of pictures in a batch: a function of input size and device, so that runs repeat."""
     height, width = preprocessing.input_size
-    fitting = _BATCH_PIXELS // (height * width)
+    fitting = _BATCH_PIXELS[device] // (height * width)
     return max(_MIN_BATCH, min(_MAX_BATCH, fitting - fitting % 8))
 
 
@@ -127,7 +128,7 @@ def exact_plan(preprocessing: Preprocessing, *, device: str, reason: str) -> Pla
         decoder="exact",
         exact=True,
         layout="contiguous",
-        batch_size=batch_size(preprocessing),
+        batch_size=batch_size(preprocessing, device=device),
         num_threads=torch.get_num_threads(),
         reason=reason,
     )
@@ -180,7 +181,7 @@ def _candidates(preprocessing: Preprocessing, device: str, options: PlanOptions)
                     device=place,
                     precision=precision,
                     decoder="fast",
-                    batch_size=batch_size(preprocessing),
+                    batch_size=batch_size(preprocessing, device=place),
                     num_threads=torch.get_num_threads(),
                     reason="",
                 )

@@ -19,15 +19,15 @@ def to_input(
         `dtype` of shape (N, 3, H, W), in channels-last memory layout.
     """
     low, high = preprocessing.input_range
-    mean = torch.tensor(preprocessing.mean, device=pixels.device)
-    std = torch.tensor(preprocessing.std, device=pixels.device)
-    scale = (high - low) / 255 / std  # (3,)
-    shift = (low - mean) / std  # (3,)
+    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
     num, height, width, channels = pixels.shape
+    # Without waiting: else a GPU would have to end the batch before.
+    scale = ((high - low) / 255 / std).repeat(width).to(pixels.device, non_blocking=True)
+    shift = ((low - mean) / std).repeat(width).to(pixels.device, non_blocking=True)
     if preprocessing.input_space == "BGR":
         pixels = pixels.flip(3)
     # Row by row: an inner loop over three channels alone would cost twice as much time.
     rows = pixels.reshape(num * height, width * channels).to(torch.float32)
-    rows = rows.mul_(scale.repeat(width)).add_(shift.repeat(width))
+    rows = rows.mul_(scale).add_(shift)
     images = rows.to(dtype).view(num, height, width, channels)
     return images.permute(0, 3, 1, 2)  # (N, 3, H, W), channels-last
