@@ -1,12 +1,18 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from headstart.core.digest import digest_bytes
 from headstart.core.errors import DataError, InputError
-from headstart.data import dataset_from_arrays, open_dataset
+from headstart.data import dataset_from_arrays, decode, open_dataset, workers
 from headstart.data.scan import digest_picture, scan
 
 TWIN = b"P5 2 2 255\n\x01\x02\x03\x04"
@@ -33,8 +39,17 @@ def pictures(make_folder):
     return open_dataset(make_folder(names))
 
 
+THREADS, PROCESSES = 10**9, 0
+
+
+def use(way, monkeypatch):
+    monkeypatch.setattr(workers, "_MIN_FOR_PROCESSES", way)
+
+
+@pytest.mark.parametrize("way", [THREADS, PROCESSES])
 @pytest.mark.parametrize("num_workers", [1, 4])
-def test_scan(pictures, num_workers):
+def test_scan(pictures, num_workers, way, monkeypatch):
+    use(way, monkeypatch)
     listener = Listener()
     found = scan(pictures, progress=listener, num_workers=num_workers)
     assert [each.id for each in found.excluded] == ["b/49.png"]
@@ -89,8 +104,10 @@ def test_the_fingerprint_knows_the_content():
     assert scan(dataset_from_arrays(images, [0, 0, 1, 1])).dataset.fingerprint != before
 
 
+@pytest.mark.parametrize("way", [THREADS, PROCESSES])
 @pytest.mark.parametrize("where", ["progress", "source"])
-def test_an_interrupt_stops_the_threads_at_once(where):
+def test_an_interrupt_stops_the_workers_at_once(where, way, monkeypatch):
+    use(way, monkeypatch)
     images = np.zeros((100_000, 2, 2), dtype=np.uint8)
     pictures = dataset_from_arrays(images, [0] * 50_000 + [1] * 50_000)
 
@@ -106,8 +123,6 @@ def test_an_interrupt_stops_the_threads_at_once(where):
                 time.sleep(0.2)
             return images[0]
 
-    from dataclasses import replace
-
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         scan(
@@ -115,9 +130,11 @@ def test_an_interrupt_stops_the_threads_at_once(where):
         )
     assert time.monotonic() - started < 3
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("scan")]
+    assert not multiprocessing.active_children()
 
 
-def test_few_pictures_are_held_at_a_time():
+def test_few_pictures_are_held_at_a_time(monkeypatch):
+    use(THREADS, monkeypatch)
     held, most, lock = 0, 0, threading.Lock()
 
     class Tracked(np.ndarray):
@@ -134,8 +151,70 @@ def test_few_pictures_are_held_at_a_time():
                 most = max(most, held)
             return np.zeros((4, 4), dtype=np.uint8).view(Tracked)
 
-    from dataclasses import replace
-
     pictures = dataset_from_arrays(np.zeros((2000, 4, 4), dtype=np.uint8), [0, 1] * 1000)
     scan(replace(pictures, source=Source()), num_workers=2)
     assert most < 20
+
+
+def test_a_process_that_is_ended_from_outside_is_a_clear_error(pictures, monkeypatch):
+    use(PROCESSES, monkeypatch)
+
+    class Crashing:
+        def read(self, picture_id):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(DataError, match="ended from outside") as found:
+        scan(replace(pictures, source=Crashing()), num_workers=2)
+    assert "memory" in found.value.hint
+
+
+def test_processes_end_with_a_parent_that_is_killed(tmp_path):
+    program = """
+import sys, time
+import numpy as np
+from dataclasses import replace
+from headstart.data import dataset_from_arrays, workers
+from headstart.data.scan import scan
+
+class Source:
+    def read(self, picture_id):
+        import os
+        with open(f"{sys.argv[1]}/{os.getpid()}", "w"):
+            pass
+        time.sleep(60)
+
+workers._MIN_FOR_PROCESSES = 0
+pictures = dataset_from_arrays(np.zeros((100, 2, 2), np.uint8), [0, 1] * 50)
+scan(replace(pictures, source=Source()), num_workers=2)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    while len(list(tmp_path.iterdir())) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while any(is_running(int(each.name)) for each in tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_process_that_may_have_none_of_its_own_uses_threads(pictures, monkeypatch):
+    use(PROCESSES, monkeypatch)
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    found = scan(pictures, num_workers=2)
+    assert len(found.dataset) == 99
+
+
+def test_processes_begin_with_locks_that_nobody_holds(pictures, monkeypatch):
+    use(PROCESSES, monkeypatch)
+    with decode._pixel_limit_lock, decode._large_picture_lock:  # as another thread might at this moment
+        assert len(scan(pictures, num_workers=2).dataset) == 99

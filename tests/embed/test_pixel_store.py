@@ -1,5 +1,8 @@
 """Pixels kept between networks: each picture is decoded once, whatever the number of candidates."""
 
+import errno
+import multiprocessing
+import os
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +15,7 @@ import headstart as hs
 from headstart.catalog.entry import Preprocessing
 from headstart.compare import CompareOptions, compare
 from headstart.core.errors import PictureError
-from headstart.data import RawPicture
+from headstart.data import RawPicture, workers
 from headstart.data.pixels import PreparedPicture, prepare_picture
 from headstart.data.scan import scan
 from headstart.embed import PixelStore, PlanOptions, decoding, embed, pixels
@@ -38,11 +41,17 @@ def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[RawPicture]:
     return counts
 
 
+@pytest.mark.parametrize("min_for_processes", [0, 10**9])
 @pytest.mark.parametrize("decoder", ["fast", "exact"])
-def test_what_is_kept_is_what_was_decoded(few_shapes: Path, decoder: str) -> None:
+def test_what_is_kept_is_what_was_decoded(
+    few_shapes: Path, decoder: str, min_for_processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_MIN_FOR_PROCESSES", min_for_processes)
     dataset = hs.open_dataset(few_shapes)
     with PixelStore((SMALL, OTHER), decoder=decoder) as store:  # type: ignore[arg-type]
-        read = scan(dataset, measure=store.measure)
+        other_part = hs.open_dataset(few_shapes).select(range(40, 45))
+        scan(other_part, keeper=store)  # a second part must not be written over the first
+        read = scan(dataset, keeper=store)
         assert read.widths.tolist() == [48] * 45
         for kind in (SMALL, OTHER):
             digests = dict(zip(read.dataset.ids, read.dataset.digests or (), strict=True))
@@ -81,9 +90,34 @@ def test_a_disk_that_is_full_costs_time_and_nothing_else(
     assert set(counts.values()) == {2}  # once by the scan, once for the network
 
 
+def test_processes_find_the_disk_full(few_shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written before stays known, the rest is not kept; nothing of it is read as pixels."""
+    monkeypatch.setattr(workers, "_MIN_FOR_PROCESSES", 0)
+    written, real = multiprocessing.get_context("fork").Value("i", 0), os.pwrite
+
+    def full_after_ten(*args: object) -> int:
+        with written.get_lock():
+            written.value += 1
+            if written.value > 10:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "pwrite", full_after_ten)
+    dataset = hs.open_dataset(few_shapes)
+    with PixelStore((SMALL,), decoder="fast") as store:
+        digests = scan(dataset, keeper=store).dataset.digests or ()
+        out = np.empty((24, 24, 3), np.uint8)
+        kept = [index for index, digest in enumerate(digests) if store.read(digest, SMALL, out)]
+        assert len(kept) == 10
+        for index in kept:
+            store.read(digests[index], SMALL, out)
+            raw = dataset.source.read(dataset.ids[index])
+            assert np.array_equal(out, prepare_picture(raw, (SMALL,), decoder="fast").pixels[0])
+
+
 def test_nothing_stays_behind(few_shapes: Path, own_home: Path) -> None:
     with PixelStore((SMALL,), decoder="fast") as store:
-        scan(hs.open_dataset(few_shapes), measure=store.measure)
+        scan(hs.open_dataset(few_shapes), keeper=store)
         assert list((own_home / "pixels").iterdir()) == []  # also while it is in use
     out = np.empty((24, 24, 3), np.uint8)
     assert not store.read("00" * 32, SMALL, out)
@@ -92,7 +126,7 @@ def test_nothing_stays_behind(few_shapes: Path, own_home: Path) -> None:
 def test_what_cannot_be_read_is_not_kept() -> None:
     with PixelStore((SMALL,), decoder="fast") as store:
         with pytest.raises(PictureError, match="not a picture"):
-            store.measure(b"no picture", "aa" * 32)
+            store.measure(b"no picture", store.reserve(1))
         assert not store.read("aa" * 32, SMALL, np.empty((24, 24, 3), np.uint8))
 
 

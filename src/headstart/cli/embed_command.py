@@ -67,9 +67,7 @@ def embed_pictures(
         ).with_feature_point(feature_point)
         decoder: Literal["exact", "fast"] = "exact" if plan == "exact" else "fast"
         with PixelStore((classifier.preprocessing,), decoder=decoder) as store:
-            pictures = scan(
-                drawn, max_unreadable=max_unreadable, measure=store.measure, progress=progress
-            ).dataset
+            pictures = scan(drawn, max_unreadable=max_unreadable, keeper=store, progress=progress).dataset
             options = PlanOptions(device=device, precision=precision, plan=plan)
             embeddings = embed(classifier, pictures, options=options, store=store, progress=progress)
     if out is not None:

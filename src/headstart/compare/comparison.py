@@ -90,7 +90,7 @@ def compare(
             pictures,
             seed=options.seed,
             max_unreadable=options.max_unreadable,
-            measure=store.measure,
+            keeper=store,
             progress=progress,
         )
         folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from headstart.core.progress import Progress
 from headstart.data import ImageDataset, Split, Splits
 from headstart.data.dataset import concatenate
-from headstart.data.scan import Measure, scan
+from headstart.data.scan import Keeper, scan
 from headstart.data.split import Sample
 
 
@@ -26,7 +26,7 @@ def prepare_splits(
     *,
     seed: int,
     progress: Progress,
-    measure: Measure | None = None,
+    keeper: Keeper | None = None,
     max_unreadable: float = 0.1,
 ) -> Splits:
     """Return splits whose pictures can all be read and of which no two parts share a content.
@@ -38,7 +38,7 @@ def prepare_splits(
         pictures: splits, or a data set or sample that is split here.
         seed: of the draw.
         progress: told about the reading.
-        measure: decodes the pictures and may keep their pixels, as in `scan`.
+        keeper: decodes the pictures and may keep their pixels, as in `scan`.
         max_unreadable: share of unreadable pictures above which to stop, in [0, 1].
 
     Raises:
@@ -46,7 +46,7 @@ def prepare_splits(
     """
 
     def read(dataset: ImageDataset) -> ImageDataset:
-        return scan(dataset, max_unreadable=max_unreadable, measure=measure, progress=progress).dataset
+        return scan(dataset, max_unreadable=max_unreadable, keeper=keeper, progress=progress).dataset
 
     if isinstance(pictures, Sample):
         return read(pictures.dataset).split(test=pictures.test_share, seed=seed)

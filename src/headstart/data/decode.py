@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,16 @@ TURNED = (5, 6, 7, 8)
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _pixel_limit_lock = threading.Lock()
 _large_picture_lock = threading.Lock()
+
+
+def use_locks(turn_of_large: Any) -> None:
+    """Begin with new locks in a forked process: a thread that is not here may hold the old ones.
+
+    Args:
+        turn_of_large: a lock that all processes share, held while a very large picture is decoded.
+    """
+    global _pixel_limit_lock, _large_picture_lock
+    _pixel_limit_lock, _large_picture_lock = threading.Lock(), turn_of_large
 
 
 def decode(raw: RawPicture, *, reduce_to: int | None = None) -> Image.Image:

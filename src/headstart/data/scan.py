@@ -1,12 +1,10 @@
 """Reading every picture once: which can be used, and which are the same."""
 
 import hashlib
-import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +13,58 @@ from headstart.core.digest import digest_bytes
 from headstart.core.errors import DataError, InputError, PictureError
 from headstart.core.machine import num_cores
 from headstart.core.progress import SILENT, Progress
-from headstart.data.dataset import Exclusion, ImageDataset, PictureSource, RawPicture
+from headstart.data.dataset import Exclusion, ImageDataset, RawPicture
+from headstart.data.workers import do_for_each
 
-Measure: TypeAlias = Callable[[RawPicture, str], tuple[int, int]]
 
-_CHUNK = 32  # pictures a task: enough to make its cost vanish, few enough to stop at once
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One picture that was decoded.
+
+    Attributes:
+        width: upright, in pixels.
+        height: upright, in pixels.
+        is_kept: whether something made of it was kept in the row that was offered.
+    """
+
+    width: int
+    height: int
+    is_kept: bool = False
+
+
+class Keeper(Protocol):
+    """Decodes pictures for a scan, and may keep what it makes of them."""
+
+    def reserve(self, num_rows: int) -> int:
+        """Return the first of so many rows that are for what is made of pictures."""
+        ...
+
+    def measure(self, raw: RawPicture, row: int) -> Measured:
+        """Decode a picture, and keep in `row` what is made of it; may be called in a forked process.
+
+        Raises:
+            PictureError: it cannot be read whole.
+        """
+        ...
+
+    def register(self, digest: str, row: int) -> None:
+        """Remember whose row it is; called where the scan was."""
+        ...
+
+
+class _Measurer:
+    """Keeps nothing."""
+
+    def reserve(self, num_rows: int) -> int:
+        return 0
+
+    def measure(self, raw: RawPicture, row: int) -> Measured:
+        from headstart.data.decode import measure  # Pillow is needed here first
+
+        return Measured(*measure(raw))
+
+    def register(self, digest: str, row: int) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,8 +93,7 @@ class _Finding:
     """One picture: its digest and size, or the reason why it cannot be read."""
 
     digest: str = ""
-    width: int = 0
-    height: int = 0
+    measured: Measured = Measured(0, 0)
     reason: str = ""
 
 
@@ -57,19 +101,19 @@ def scan(
     dataset: ImageDataset,
     *,
     max_unreadable: float = 0.1,
-    measure: Measure | None = None,
+    keeper: Keeper | None = None,
     progress: Progress = SILENT,
     num_workers: int | None = None,
 ) -> Scan:
-    """Read and decode every picture once, in threads; at no time are more than a few held in memory.
+    """Read and decode every picture once; at no time are more than a few held in memory.
 
     Args:
         dataset: the pictures.
         max_unreadable: the largest share of them that may be unreadable, in [0, 1].
-        measure: decodes a picture whose content has a digest, and returns its (width, height), upright, in
-            pixels; raises PictureError. By default nothing is kept of what was decoded.
+        keeper: decodes the pictures; by default nothing is kept of what was decoded.
         progress: is told of each picture.
-        num_workers: number of threads; by default the processor cores that this process may use.
+        num_workers: number of threads or processes; by default the processor cores that this process may
+            use.
 
     Returns:
         The readable pictures in their order, and what was found.
@@ -85,11 +129,7 @@ def scan(
     if num_workers is not None and num_workers < 1:
         raise InputError(f"num_workers={num_workers}", hint="give 1 or more")
     progress.start("reading the pictures", total=len(dataset), unit="pictures")
-    findings: list[_Finding] = []
-    with closing(_examine_all(dataset, measure or _measure, num_workers or num_cores())) as chunks:
-        for chunk in chunks:
-            findings += chunk
-            progress.advance(len(chunk))
+    findings = _examine_all(dataset, keeper or _Measurer(), num_workers or num_cores(), progress)
     excluded = tuple(
         Exclusion(id=picture_id, reason=finding.reason)
         for picture_id, finding in zip(dataset.ids, findings, strict=True)
@@ -112,51 +152,28 @@ def digest_picture(raw: RawPicture) -> str:
 
 
 def _examine_all(
-    dataset: ImageDataset, measure: Measure, num_workers: int
-) -> Generator[list[_Finding], None, None]:
-    """Yield the findings in order, a chunk at a time; whatever ends the loop stops the threads at once."""
+    dataset: ImageDataset, keeper: Keeper, num_workers: int, progress: Progress
+) -> list[_Finding]:
     from headstart.data.decode import quiet_pillow  # Pillow is needed here first
 
-    stop = threading.Event()
-    executor = ThreadPoolExecutor(max_workers=num_workers, thread_name_prefix="scan")
-    try:
-        with quiet_pillow():
-            chunks = (dataset.ids[start : start + _CHUNK] for start in range(0, len(dataset), _CHUNK))
-            tasks = [
-                executor.submit(_examine_chunk, dataset.source, chunk, measure, stop) for chunk in chunks
-            ]
-            for task in tasks:
-                yield task.result()
-    finally:
-        stop.set()
-        executor.shutdown(cancel_futures=True)
+    first_row = keeper.reserve(len(dataset))
 
+    def examine(number: int) -> _Finding:
+        try:
+            raw = dataset.source.read(dataset.ids[number])
+            return _Finding(digest=digest_picture(raw), measured=keeper.measure(raw, first_row + number))
+        except PictureError as error:
+            return _Finding(reason=str(error))
 
-def _examine_chunk(
-    source: PictureSource, ids: Sequence[str], measure: Measure, stop: threading.Event
-) -> list[_Finding]:
-    findings = []
-    for picture_id in ids:
-        if stop.is_set():
-            break
-        findings.append(_examine(source, picture_id, measure))
+    findings: list[_Finding] = []
+    with quiet_pillow(), closing(do_for_each(examine, len(dataset), num_workers=num_workers)) as chunks:
+        for chunk in chunks:
+            for row, finding in enumerate(chunk, start=first_row + len(findings)):
+                if finding.measured.is_kept:
+                    keeper.register(finding.digest, row)
+            findings += chunk
+            progress.advance(len(chunk))
     return findings
-
-
-def _examine(source: PictureSource, picture_id: str, measure: Measure) -> _Finding:
-    try:
-        raw = source.read(picture_id)
-        digest = digest_picture(raw)
-        width, height = measure(raw, digest)
-    except PictureError as error:
-        return _Finding(reason=str(error))
-    return _Finding(digest=digest, width=width, height=height)
-
-
-def _measure(raw: RawPicture, digest: str) -> tuple[int, int]:
-    from headstart.data.decode import measure  # Pillow is needed here first
-
-    return measure(raw)
 
 
 def _too_many_unreadable(excluded: Sequence[Exclusion], total: int, limit: float) -> DataError:
@@ -183,8 +200,8 @@ def _summary(dataset: ImageDataset, findings: Sequence[_Finding], excluded: tupl
     return Scan(
         dataset=kept,
         excluded=excluded,
-        widths=np.array([findings[index].width for index in readable], dtype=np.int64),
-        heights=np.array([findings[index].height for index in readable], dtype=np.int64),
+        widths=np.array([findings[index].measured.width for index in readable], dtype=np.int64),
+        heights=np.array([findings[index].measured.height for index in readable], dtype=np.int64),
         duplicates=tuple(tuple(kept.ids[each] for each in group) for group in repeated),
         conflicts=tuple(
             tuple(kept.ids[each] for each in group)

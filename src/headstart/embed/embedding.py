@@ -112,7 +112,7 @@ def embed(
         if store is None:
             with PixelStore((classifier.preprocessing,), decoder=_decoder(options)) as own:
                 return embed(classifier, dataset, options=options, store=own, progress=progress)
-        dataset = scan(dataset, measure=store.measure, progress=progress).dataset
+        dataset = scan(dataset, keeper=store, progress=progress).dataset
     started = time.perf_counter()
     backbone = classifier.backbone_digest()
     pictures = _Contents.of(dataset)

@@ -5,6 +5,7 @@ system keeps in memory what fits there. The files have no name, so nothing stays
 """
 
 import errno
+import os
 import shutil
 import tempfile
 import threading
@@ -22,11 +23,14 @@ from headstart.core.paths import pixels_dir
 from headstart.data import RawPicture
 from headstart.data.decode import Decoder
 from headstart.data.pixels import prepare_picture
+from headstart.data.scan import Measured
 
 # What the features and the user's other work need is left alone.
 _SHARE_OF_FREE_SPACE = 0.5
 _LEFT_FREE_BYTES = 2**30
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Forked processes share the position of a file: it must not be used. Windows, where it must, forks none.
+_HAS_POSITIONED = hasattr(os, "preadv")
 
 _thread = threading.local()
 
@@ -44,7 +48,8 @@ def one_torch_thread() -> None:
 class PixelStore:
     """Decoded pictures by the digest of their content; safe to use from several threads.
 
-    What does not fit on the disk is not kept, and decoded again when it is needed.
+    It is a keeper for `headstart.data.scan`. What does not fit on the disk is not kept, and decoded again
+    when it is needed.
 
     Attributes:
         decoder: how pictures become pixels.
@@ -55,8 +60,8 @@ class PixelStore:
         self._kinds = tuple(dict.fromkeys(pixel_kind(each) for each in preprocessings))
         self._files: list[FileIO] = []
         self._rows: dict[str, int] = {}
+        self._num_rows = self._max_rows = 0
         self._lock = threading.Lock()
-        self._room = 0
         self._num_threads = torch.get_num_threads()
 
     def __enter__(self) -> "PixelStore":
@@ -68,16 +73,28 @@ class PixelStore:
         self._files, self._rows = [], {}
         torch.set_num_threads(self._num_threads)
 
-    def measure(self, raw: RawPicture, digest: str) -> tuple[int, int]:
-        """Decode a picture, keep its pixels, and return its full (width, height), upright, in pixels.
+    def reserve(self, num_rows: int) -> int:
+        """Return the first of so many rows for the pixels of pictures."""
+        with self._lock:
+            if not self._files and self._kinds:
+                self._open()
+            self._num_rows += num_rows
+            return self._num_rows - num_rows
+
+    def measure(self, raw: RawPicture, row: int) -> Measured:
+        """Decode a picture, and keep its pixels in `row`.
 
         Raises:
             PictureError: it cannot be read whole.
         """
         one_torch_thread()
         prepared = prepare_picture(raw, self._kinds, decoder=self.decoder)
-        self._keep(digest, prepared.pixels)
-        return prepared.width, prepared.height
+        is_kept = self._write(row, prepared.pixels)
+        return Measured(prepared.width, prepared.height, is_kept=is_kept)
+
+    def register(self, digest: str, row: int) -> None:
+        """Remember whose pixels are in a row."""
+        self._rows.setdefault(digest, row)
 
     def prepare(self, raw: RawPicture, digest: str, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
         """Decode a picture, keep its pixels of every kind, and return those that `preprocessing` asks for.
@@ -88,8 +105,10 @@ class PixelStore:
         kind = pixel_kind(preprocessing)
         kinds = self._kinds if kind in self._kinds else (kind,)
         prepared = prepare_picture(raw, kinds, decoder=self.decoder)
-        if kinds is self._kinds:
-            self._keep(digest, prepared.pixels)
+        if kinds is self._kinds and digest not in self._rows:
+            row = self.reserve(1)
+            if self._write(row, prepared.pixels):
+                self.register(digest, row)
         return prepared.pixels[kinds.index(kind)]
 
     def read(self, digest: str, preprocessing: Preprocessing, out: npt.NDArray[np.uint8]) -> bool:
@@ -98,37 +117,46 @@ class PixelStore:
         row = self._rows.get(digest)
         if row is None or kind not in self._kinds:
             return False
-        file = self._files[self._kinds.index(kind)]
-        with self._lock:
-            file.seek(row * out.nbytes)
-            return file.readinto(out.data) == out.nbytes
+        return self._read_at(self._files[self._kinds.index(kind)], row * out.nbytes, out) == out.nbytes
 
-    def _keep(self, digest: str, pixels: Sequence[npt.NDArray[np.uint8]]) -> None:
+    def _write(self, row: int, pixels: Sequence[npt.NDArray[np.uint8]]) -> bool:
+        """Keep pixels of every kind; return whether there was room."""
+        if row >= self._max_rows:
+            return False
+        try:
+            for file, each in zip(self._files, pixels, strict=True):
+                self._write_at(file, row * each.nbytes, each)
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise
+            self._max_rows = 0
+            return False
+        return True
+
+    def _write_at(self, file: FileIO, offset: int, pixels: npt.NDArray[np.uint8]) -> None:
+        if not _HAS_POSITIONED:
+            with self._lock:
+                file.seek(offset)
+                file.write(pixels.data)
+            return
+        written = os.pwrite(file.fileno(), pixels.data, offset)
+        if written < pixels.nbytes:  # the disk is full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _read_at(self, file: FileIO, offset: int, out: npt.NDArray[np.uint8]) -> int:
+        if _HAS_POSITIONED:
+            return os.preadv(file.fileno(), [out.data], offset)
         with self._lock:
-            if not self._files and self._kinds:
-                self._open()
-            row = len(self._rows)
-            size = sum(each.nbytes for each in pixels)
-            if digest in self._rows or size > self._room:
-                return
-            try:
-                for file, each in zip(self._files, pixels, strict=True):
-                    file.seek(row * each.nbytes)
-                    file.write(each.data)
-            except OSError as error:
-                if error.errno not in _DISK_FULL:
-                    raise
-                self._room = 0
-                return
-            self._rows[digest] = row
-            self._room -= size
+            file.seek(offset)
+            return file.readinto(out.data)
 
     def _open(self) -> None:
         folder = pixels_dir()
         with storage_errors(folder, "write"):
             folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free - _LEFT_FREE_BYTES
-            self._room = max(0, int(free * _SHARE_OF_FREE_SPACE))
+            row_bytes = sum(3 * kind.input_size[0] * kind.input_size[1] for kind in self._kinds)
+            self._max_rows = max(0, int(free * _SHARE_OF_FREE_SPACE)) // row_bytes
             self._files = [
                 # Closed by `__exit__`.
                 tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115

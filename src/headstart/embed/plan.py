@@ -27,7 +27,7 @@ DTYPES: dict[Precision, torch.dtype] = {
 # Each picture's features must point this nearly the same way as the exact ones.
 MIN_COSINE = 0.998
 
-# One batch holds about as many pixels as 32 pictures of 224x224: it fills a processor and stays in its memory;
+# One batch holds about as many pixels as 32 pictures of 224x224: it fills a processor and stays in memory;
 # a GPU has room for more and needs it.
 _BATCH_PIXELS = {"cpu": 32 * 224 * 224, "mps": 32 * 224 * 224, "cuda": 256 * 224 * 224}
 _MIN_BATCH, _MAX_BATCH = 8, 1024
