@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pictures import read_photographs, write_copies
 from seeded_weights import TIMM_NAMES, write_weights
 from turns import (
@@ -82,6 +83,7 @@ def make_spec(model: str, folder: Path, work: Path, weights: Path) -> dict[str, 
     side = preprocessing.input_size[0]
     return {
         "folder": str(folder),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
         "headstart": row,
         "timm": TIMM_NAMES[model],
         "torchvision": TORCHVISION_NAMES.get(model),

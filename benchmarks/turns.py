@@ -135,11 +135,12 @@ def begin(name: str, args: Any) -> dict[str, Any]:
         "instruction_sets": instruction_sets(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load_before": psutil.getloadavg()[0],
         "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
     }
     versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
-    print(f"{name}, {record['date']}, {record['machine']}, {record['cpu_capability']}")
+    print(f"{name}, {record['date']}, {record['machine']}, {record['cpu_capability']}, {record['gpu']}")
     print(f"{versions}; load before {record['load_before']:.2f}", flush=True)
     return record
 

@@ -74,6 +74,7 @@ def test_batches_in_flight_keep_their_features(classifier: Classifier) -> None:
     engine, batches = Engine(classifier, fast_plan()), draw_batches(8)
     expected = [engine.features(batch) for batch in batches]
     launched = [engine.launch(batch) for batch in batches]
+    assert len(engine.features(batches[0][:3])) == 3
     for each, features in zip(launched, expected, strict=True):
         assert np.array_equal(each.result(), features)
 

@@ -71,6 +71,11 @@ class Embedded:
         """Return the features of a part, float32 of shape (N, D)."""
         return self.embeddings.rows(dataset.ids)
 
+    @property
+    def head_device(self) -> str:
+        """Where heads are fitted: on the GPU that embedded the pictures, else on the processor."""
+        return "cuda" if self.embeddings.plan.device == "cuda" else "cpu"
+
 
 def embed_candidate(
     candidate: Candidate,
@@ -135,9 +140,9 @@ def gather(
     train = splits.train
     if splits.val is None:
         folds = draw_folds(train, seed=seed)
-        probabilities, losses, strengths = _cross_validate(embedded.rows(train), train, folds, seed)
+        probabilities, losses, strengths = _cross_validate(embedded, train, folds, seed)
     else:
-        probe = fit_probe(embedded.rows(train), train, seed=seed)
+        probe = fit_probe(embedded.rows(train), train, seed=seed, device=embedded.head_device)
         validation = probe.predict_proba(embedded.rows(splits.val)).astype(np.float32)
         probabilities = validation[None]
         losses, strengths = np.array([[probe.inner_log_losses_.min()]], np.float32), [probe.strength_]
@@ -160,6 +165,7 @@ def fit_probe(
     *,
     regularization: float | None = None,
     seed: int,
+    device: str,
 ) -> LinearProbe:
     """Return a probe fitted on a part's features, by the strength that is given or chooses itself.
 
@@ -173,7 +179,7 @@ def fit_probe(
             hint="give it some pictures in the training part, or leave the class out",
         )
     strengths = None if regularization is None else [regularization]
-    return LinearProbe(strengths=strengths, seed=seed).fit(features, dataset.labels)
+    return LinearProbe(strengths=strengths, seed=seed, device=device).fit(features, dataset.labels)
 
 
 def count_folds(dataset: ImageDataset) -> int:
@@ -215,16 +221,16 @@ def _contents(dataset: ImageDataset) -> tuple[npt.NDArray[np.int64], npt.NDArray
 
 
 def _cross_validate(
-    features: npt.NDArray[np.float32], dataset: ImageDataset, folds: npt.NDArray[np.int64], seed: int
+    embedded: Embedded, dataset: ImageDataset, folds: npt.NDArray[np.int64], seed: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Sequence[float]]:
-    num_folds = int(folds.max()) + 1
+    features, num_folds = embedded.rows(dataset), int(folds.max()) + 1
     probabilities = np.empty((*folds.shape, dataset.num_classes), np.float32)
     losses = np.empty((len(folds), num_folds), np.float32)
     strengths = []
     for repeat, fold in np.ndindex(losses.shape):
         held_out = folds[repeat] == fold
         seen = dataset.select(np.flatnonzero(~held_out))
-        probe = fit_probe(features[~held_out], seen, seed=seed)
+        probe = fit_probe(features[~held_out], seen, seed=seed, device=embedded.head_device)
         probabilities[repeat, held_out] = probe.predict_proba(features[held_out])
         losses[repeat, fold] = probe.inner_log_losses_.min()
         strengths.append(probe.strength_)
@@ -234,7 +240,7 @@ def _cross_validate(
 def _cost(embedded: Embedded) -> Cost:
     embeddings, classifier = embedded.embeddings, embedded.classifier
     # One picture at a time is what nobody compiles a network of this size for.
-    engine = Engine(classifier, replace(embeddings.plan, compiled=False))
+    engine = Engine(classifier, replace(embeddings.plan, compiled=False, batch_size=1))
     picture = np.zeros((1, *classifier.preprocessing.input_size, 3), np.uint8)
     rate = embeddings.num_computed / embeddings.seconds if embeddings.num_computed else None
     return Cost(

@@ -51,7 +51,13 @@ def train_final(
     """
     parts = [part for part in (splits.train, splits.val) if part is not None]
     everything = concatenate(parts)
-    probe = fit_probe(embedded.rows(everything), everything, regularization=regularization, seed=seed)
+    probe = fit_probe(
+        embedded.rows(everything),
+        everything,
+        regularization=regularization,
+        seed=seed,
+        device=embedded.head_device,
+    )
     labels = (splits.val or splits.train).labels
     repeated = np.tile(labels, len(validation))
     log_probabilities = np.log(np.maximum(validation.reshape(len(repeated), -1), 1e-12))

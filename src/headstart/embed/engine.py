@@ -71,13 +71,14 @@ class Engine:
     def launch(self, pixels: npt.NDArray[np.uint8]) -> Launched:
         """Start on a batch; on a GPU this returns before the work is done.
 
-        A compiled network takes batches of one size, so a smaller one is filled up with its last picture.
+        A smaller batch than the plan's is filled up with its last picture, where another size has its price:
+        a compiled network takes no other, and for each size cuDNN chooses its kernels anew.
 
         Args:
             pixels: uint8 of shape (n, H, W, 3), red first; not to be written to before the result is there.
         """
         missing = self.plan.batch_size - len(pixels)
-        if self.plan.compiled and missing > 0:
+        if missing > 0 and (self.plan.compiled or self.plan.device == "cuda"):
             padded = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
             return Launched(self._run(padded)[: len(pixels)])
         return Launched(self._run(pixels))
