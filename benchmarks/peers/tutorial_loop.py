@@ -23,7 +23,7 @@ import headstart as hs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-from going_beyond_torchvision import BATCH_SIZE, TUTORIALS_TRANSFORM, Model
+from going_beyond_torchvision import BATCH_SIZE, DEVICE, TUTORIALS_TRANSFORM, Model
 
 
 class Network(nn.Module):
@@ -56,7 +56,7 @@ def main() -> None:
     resize = [transforms.Resize(args.side)] if args.side else []
     transform = transforms.Compose([*resize, TUTORIALS_TRANSFORM])
     train, test = (ImageFolder(str(args.folder / part), transform) for part in ("train", "test"))
-    model = Model(Network(), len(train.classes))
+    model = Model(Network(), len(train.classes)).to(DEVICE)
     if args.images:
         num_train = round(args.images * 5 / 6)
         train = Subset(train, torch.randperm(len(train)).tolist()[:num_train])

@@ -103,7 +103,7 @@ def test_stopped_while_training_the_second_candidate(
 def test_stopped_while_embedding_the_second_candidate(
     run: Run, tiny_models: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "_MAX_BATCH", 256)  # two batches a candidate
+    monkeypatch.setitem(plan._MAX_BATCH, "cpu", 256)  # two batches a candidate
     forward, large = Engine.launch, []
 
     def stopping(engine: Engine, pixels: Any) -> Any:

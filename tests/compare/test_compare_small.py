@@ -149,7 +149,7 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
     features = np.arange(24, dtype=np.float32)[:, None]  # a picture's feature is its place
     predicted = []
 
-    def fit(rows: npt.NDArray[np.float32], seen: ImageDataset, *, seed: int) -> SimpleNamespace:
+    def fit(rows: npt.NDArray[np.float32], seen: ImageDataset, *, seed: int, device: str) -> SimpleNamespace:
         places = rows[:, 0].astype(int)
         assert [dataset.ids[place] for place in places] == list(seen.ids)
 
@@ -170,7 +170,10 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
         preprocessing=SimpleNamespace(input_size=(64, 64)), feature_dim=1, backbone_digest=lambda: ""
     )
     embedded = SimpleNamespace(
-        rows=lambda part: features, classifier=classifier, embeddings=SimpleNamespace(plan="fp32")
+        rows=lambda part: features,
+        classifier=classifier,
+        embeddings=SimpleNamespace(plan="fp32"),
+        head_device="cpu",
     )
     splits = Splits(train=dataset, val=None, test=None, given_test=False, seed=0)
     candidate = Candidate(name="x", entry=hs.list_models("starter/*")[0], resolution=64)

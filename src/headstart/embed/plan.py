@@ -30,7 +30,7 @@ MIN_COSINE = 0.998
 # One batch holds about as many pixels as 32 pictures of 224x224: it fills a processor and stays in memory;
 # a GPU has room for more and needs it.
 _BATCH_PIXELS = {"cpu": 32 * 224 * 224, "mps": 32 * 224 * 224, "cuda": 256 * 224 * 224}
-_MIN_BATCH, _MAX_BATCH = 8, 1024
+_MIN_BATCH, _MAX_BATCH = 8, {"cpu": 1024, "mps": 1024, "cuda": 4096}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def batch_size(preprocessing: Preprocessing, *, device: str = "cpu") -> int:
     """Return the number of pictures in a batch: a function of input size and device, so that runs repeat."""
     height, width = preprocessing.input_size
     fitting = _BATCH_PIXELS[device] // (height * width)
-    return max(_MIN_BATCH, min(_MAX_BATCH, fitting - fitting % 8))
+    return max(_MIN_BATCH, min(_MAX_BATCH[device], fitting - fitting % 8))
 
 
 def fast_precision(device: str) -> Precision:
