@@ -48,5 +48,5 @@ $(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test-installed: pyproject.toml | $(BIN)/python
 	@echo "== installing headstart with everything that development needs"
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[starter,heif,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[starter,heif,audit,dev]'
 	@touch $@ $(VENV)/.demo-installed

@@ -47,6 +47,12 @@ def draw_shape(kind: str, *, seed: int, side: int = 48) -> Image.Image:
 
 
 @pytest.fixture(scope="session")
+def draw() -> Callable[..., Image.Image]:
+    """Return the function that draws one shape."""
+    return draw_shape
+
+
+@pytest.fixture(scope="session")
 def draw_folder() -> Callable[..., Path]:
     """Return a function that fills a folder with drawn shapes, one folder a class."""
 

@@ -23,6 +23,7 @@ PAGES = (
     "README.md",
     "docs/compare.md",
     "docs/data.md",
+    "docs/check.md",
     "docs/models.md",
     "docs/weights.md",
     "docs/migrating.md",
@@ -94,6 +95,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..
             archive.write(picture, name)
     rows = "".join(f"{name},{name.split('/')[1]}\n" for name in names)
     (root / "flowers.csv").write_text(f"path,label\n{rows}")
+    # Of each flower the first two pictures are of one patient.
+    patients = (
+        f"{name},{name.split('/')[1]},{name.split('/')[1]}{max(1, index % 4)}"
+        for index, name in enumerate(names)
+    )
+    (root / "patients.csv").write_text("\n".join(["path,label,patient", *patients]))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = timm.create_model("resnet18", num_classes=7)

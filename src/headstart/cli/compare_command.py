@@ -18,6 +18,7 @@ def compare_pictures(
     feature_point: opt.FeaturePoints = "pooled",
     batch_norm: opt.BatchNorms = "pretrained",
     sample: opt.SampleText = "",
+    group_by: opt.GroupBy = "",
     reference: Annotated[
         str,
         typer.Option(
@@ -28,6 +29,7 @@ def compare_pictures(
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
     plan: opt.PlanName = "fast",
+    audit: opt.AuditName = "quick",
     max_unreadable: opt.MaxUnreadable = 0.1,
     out: opt.Out = None,
     seed: opt.Seed = 0,
@@ -54,6 +56,7 @@ def compare_pictures(
         device=device,
         precision=precision,
         plan=plan,
+        audit=audit,
         max_unreadable=max_unreadable,
         reference=reference,
         seed=seed,
@@ -61,6 +64,8 @@ def compare_pictures(
     )
     with show_progress() as progress:
         find_entries(opt.parse_names(models))  # a mistyped name is told before pictures are read
-        pictures = open_sample(data, sample=opt.parse_sample(sample), seed=seed)
+        pictures = open_sample(
+            data, sample=opt.parse_sample(sample), seed=seed, grouped_by=group_by, progress=progress
+        )
         comparison = compare(opt.parse_names(models), pictures, out=out, options=choices, progress=progress)
     finish_run(comparison, json=json)

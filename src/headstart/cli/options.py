@@ -79,6 +79,20 @@ PlanName = Annotated[
 SampleText = Annotated[
     str, typer.Option("--sample", help="Work with a stratified part: train=2000,test=500.")
 ]
+GroupBy = Annotated[
+    str,
+    typer.Option(
+        "--group-by",
+        help="Pictures that belong together stay on one side of a split: 'folder', 'name' (without its last "
+        "number), 'burst' (by the camera's clock), or a column of the CSV.",
+    ),
+]
+AuditName = Annotated[
+    Literal["quick", "full"],
+    typer.Option(
+        "--audit", help="'full' looks for near duplicates, wrong labels and more, after the choice."
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
 ModelNames = Annotated[
     list[str], typer.Argument(metavar="MODEL", help="Names, or patterns: 'timm/resnet18*'.")

@@ -12,6 +12,7 @@ def probe_pictures(
     feature_point: opt.FeaturePoints = "pooled",
     batch_norm: opt.BatchNorms = "pretrained",
     sample: opt.SampleText = "",
+    group_by: opt.GroupBy = "",
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
     plan: opt.PlanName = "fast",
@@ -46,6 +47,8 @@ def probe_pictures(
     )
     with show_progress() as progress:
         find_entries([models])  # a mistyped name is told before pictures are read
-        pictures = open_sample(data, sample=opt.parse_sample(sample), seed=seed)
+        pictures = open_sample(
+            data, sample=opt.parse_sample(sample), seed=seed, grouped_by=group_by, progress=progress
+        )
         comparison = fit_one(models, pictures, out=out, options=choices, progress=progress)
     finish_run(comparison, json=json)

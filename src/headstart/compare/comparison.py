@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from headstart.audit import Audit, audit
 from headstart.catalog.entry import ModelEntry
 from headstart.compare.candidates import Candidate, find_entries, list_candidates, name_reference
 from headstart.compare.choice import Choice, choose
@@ -38,7 +39,7 @@ from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.split import Sample
-from headstart.embed import PixelStore, sample_sides
+from headstart.embed import PixelStore, PlanOptions, sample_sides
 from headstart.models import Classifier, save_folder
 
 # What may go wrong with one candidate without spoiling the others; a full disk spoils all.
@@ -96,7 +97,22 @@ def compare(
         folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
         with folder.hold():
             race = _Race(candidates, splits, reference, options, folder, store, progress)
-            return race.run(runner, found.notes)
+            comparison = race.run(runner, found.notes)
+            if options.audit == "full" and comparison.chosen and comparison.audit is None:
+                found_wrong = _audit(comparison, splits, options, progress)
+                comparison = folder.save(replace(comparison, audit=found_wrong))
+            return comparison
+
+
+def _audit(comparison: Comparison, splits: Splits, options: CompareOptions, progress: Progress) -> Audit:
+    """Look at all pictures and labels, those of the test part too: the choice has been made."""
+    return audit(
+        concatenate(list_parts(splits)),
+        classifier=comparison.load_best(),
+        options=PlanOptions(device=options.device, precision=options.precision, plan=options.plan),
+        seed=options.seed,
+        progress=progress,
+    )
 
 
 def _check(options: CompareOptions) -> None:

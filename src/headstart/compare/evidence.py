@@ -20,7 +20,7 @@ from headstart.core.progress import Progress
 from headstart.core.records import from_json, to_json
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
-from headstart.data.partition import content_groups
+from headstart.data.partition import inseparable
 from headstart.embed import Embeddings, Engine, PixelStore, PlanOptions, choose_resolution, embed
 from headstart.embed.reestimate import reestimate_on
 from headstart.evaluate import measure_latency
@@ -191,7 +191,7 @@ def count_folds(dataset: ImageDataset) -> int:
 def draw_folds(dataset: ImageDataset, *, seed: int) -> npt.NDArray[np.int64]:
     """Return int64 of shape (R, N): the fold that each picture is predicted in, in each of R drawings.
 
-    Stratified; pictures of the same content are in the same fold.
+    Stratified; pictures of the same content or group are in the same fold.
 
     Raises:
         DataError: a class has fewer than two different pictures.
@@ -216,7 +216,7 @@ def draw_folds(dataset: ImageDataset, *, seed: int) -> npt.NDArray[np.int64]:
 
 def _contents(dataset: ImageDataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the number of each picture's content, of shape (N,), and the label of each content's first."""
-    _, first, content = np.unique(content_groups(dataset), return_index=True, return_inverse=True)
+    _, first, content = np.unique(inseparable(dataset), return_index=True, return_inverse=True)
     return content, dataset.labels[first]
 
 

@@ -1,10 +1,8 @@
 """The most confident mistakes, with a small picture of each for the report."""
 
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from headstart import metrics
 from headstart.compare.final import FinalPredictions
@@ -13,10 +11,9 @@ from headstart.compare.run_folder import THUMBNAILS
 from headstart.core.digest import digest_bytes
 from headstart.core.errors import PictureError
 from headstart.core.files import write_bytes
-from headstart.data.decode import decode
+from headstart.data.thumbnail import make_thumbnail
 
 MAX_MISTAKES = 24
-_THUMBNAIL_SIDE = 160
 
 
 def confusion(final: FinalPredictions) -> tuple[tuple[int, ...], ...]:
@@ -53,16 +50,9 @@ def _save_thumbnail(final: FinalPredictions, index: int, run: Path) -> str:
     """Write one thumbnail; return its path relative to the run, "" when the picture can no longer be read."""
     picture_id = final.dataset.ids[index]
     try:
-        image = decode(final.dataset.source.read(picture_id))
+        thumbnail = make_thumbnail(final.dataset.source.read(picture_id))
     except PictureError:
         return ""
-    scale = _THUMBNAIL_SIDE / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    # The pixels of tiny pictures stay visible.
-    small = image.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC)
-    small.info.clear()  # Pillow would carry a JPEG's comment over
-    data = io.BytesIO()
-    small.save(data, "JPEG", quality=85)
     name = f"{THUMBNAILS}/{digest_bytes(picture_id.encode('utf-8', 'surrogateescape'))[:16]}.jpg"
-    write_bytes(run / name, data.getvalue())
+    write_bytes(run / name, thumbnail)
     return name

@@ -55,7 +55,7 @@ def list_settings(
         "pictures": fingerprint(splits),
         "candidates": [each.name for each in candidates],
         "weights": [_weights_digest(each.entry) for each in candidates],
-        **to_json(replace(options, command="", max_unreadable=0.0, reference=reference)),
+        **to_json(replace(options, command="", audit="quick", max_unreadable=0.0, reference=reference)),
     }
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from headstart.audit.pictures import Audit
 from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
 from headstart.core.errors import StorageError
 from headstart.data.dataset import Exclusion
@@ -36,6 +37,8 @@ class CompareOptions:
             best published ImageNet accuracy: what one would take without trying.
         seed: of everything random.
         command: the command that makes this comparison again, for the record; "" when there is none.
+        audit: "full" looks at pictures and labels with the chosen model's features, after the choice; see
+            `headstart.audit`. It decides nothing.
     """
 
     resolutions: tuple[int | Literal["native", "auto"], ...] = ("auto",)
@@ -49,6 +52,7 @@ class CompareOptions:
     reference: str = ""
     seed: int = 0
     command: str = ""
+    audit: Literal["quick", "full"] = "quick"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +199,7 @@ class Comparison:
         digests: sha256 by name: settings, data set, weights of each row.
         seconds: wall-clock time of the run that finished it.
         started: date and time of the start, ISO 8601 in UTC.
+        audit: what is wrong with the pictures; None where it was not looked for.
         folder: where it lies on this machine; None inside the file.
     """
 
@@ -223,6 +228,7 @@ class Comparison:
     digests: dict[str, str]
     seconds: float
     started: str
+    audit: Audit | None = None
     folder: Path | None = None
 
     def __str__(self) -> str:

@@ -57,6 +57,8 @@ class ImageDataset:
         digests: N sha256 digests of the pictures' raw content, known after a scan; else None.
         excluded: pictures that were found and left out, with their reasons.
         num_passed_over: how many files were found that are not pictures by their name.
+        groups: N names; pictures of one name belong together and stay on one side of a split, those of ""
+            are free. None where nothing is known of groups.
     """
 
     name: str
@@ -69,6 +71,7 @@ class ImageDataset:
     digests: tuple[str, ...] | None = None
     excluded: tuple[Exclusion, ...] = ()
     num_passed_over: int = 0
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -84,9 +87,8 @@ class ImageDataset:
 
         The content counts where it is known, that is after `scan`.
         """
-        return digest_json(
-            [self.ids, self.labels.tolist(), self.class_names, self.given_splits, self.digests]
-        )
+        decisive = [self.ids, self.labels.tolist(), self.class_names, self.given_splits, self.digests]
+        return digest_json(decisive if self.groups is None else [*decisive, self.groups])
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "ImageDataset":
         """Return the data set of the pictures at `indices`, in that order, with all classes kept."""
@@ -97,6 +99,7 @@ class ImageDataset:
             labels=self.labels[np.asarray(chosen, dtype=np.int64)],
             given_splits=None if self.given_splits is None else tuple(self.given_splits[i] for i in chosen),
             digests=None if self.digests is None else tuple(self.digests[index] for index in chosen),
+            groups=None if self.groups is None else tuple(self.groups[index] for index in chosen),
         )
 
     def class_counts(self) -> npt.NDArray[np.int64]:
@@ -106,9 +109,9 @@ class ImageDataset:
     def split(self, *, test: float = 0.2, val: float = 0.2, seed: int = 0) -> "Splits":
         """Split into train, val and test: stratified, seeded, disjoint, also by content.
 
-        Pictures with the same digest go to the same side, so scan before you split. Splits that the data
-        set brings are kept; what they share is dropped from train (and val) and listed in `excluded`. Too
-        small a data set gets no test or no val part: see `headstart.data.partition` for the limits.
+        Pictures with the same digest or group go to the same side, so scan before you split. Splits that the
+        data set brings are kept; what they share is dropped from train (and val) and listed in `excluded`.
+        Too small a data set gets no test or no val part: see `headstart.data.partition` for the limits.
 
         Args:
             test: share of the pictures for the test part, in [0, 1); 0 for none.
@@ -158,7 +161,7 @@ class Splits:
 def concatenate(parts: Sequence[ImageDataset]) -> ImageDataset:
     """Return the pictures of several parts of one data set as one data set, part after part.
 
-    Digests and given splits are kept where every part has them.
+    Digests, given splits and groups are kept where every part has them.
 
     Raises:
         InputError: there are no parts, or they come from different data sets.
@@ -167,10 +170,12 @@ def concatenate(parts: Sequence[ImageDataset]) -> ImageDataset:
         raise InputError("only parts of one data set can be put together again")
     digests = [part.digests for part in parts if part.digests is not None]
     given = [part.given_splits for part in parts if part.given_splits is not None]
+    groups = [part.groups for part in parts if part.groups is not None]
     return replace(
         parts[0],
         ids=tuple(chain.from_iterable(part.ids for part in parts)),
         labels=np.concatenate([part.labels for part in parts]),
         digests=tuple(chain.from_iterable(digests)) if len(digests) == len(parts) else None,
         given_splits=tuple(chain.from_iterable(given)) if len(given) == len(parts) else None,
+        groups=tuple(chain.from_iterable(groups)) if len(groups) == len(parts) else None,
     )

@@ -46,6 +46,10 @@ class Labelled(Protocol):
     def digests(self) -> Sequence[str] | None:
         """N digests, or None."""
 
+    @property
+    def groups(self) -> Sequence[str] | None:
+        """N names of groups, "" for none, or None."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Parts:
@@ -87,7 +91,7 @@ def partition(pictures: Labelled, *, test: float, val: float, seed: int) -> Part
             raise InputError(f"{option}={share!r} is not a share", hint="give a number from 0 to below 1")
     if seed < 0:
         raise InputError(f"seed={seed} cannot seed a draw", hint="give a whole number from 0 up")
-    contents = content_groups(pictures)
+    contents = inseparable(pictures)
     rest, own = _given_parts(pictures)
     rest, own, dropped = _drop_twins(pictures, contents, rest, own)
 
@@ -145,6 +149,38 @@ def content_groups(pictures: Labelled) -> Indices:
     return np.array([numbers.setdefault(digest, len(numbers)) for digest in pictures.digests], dtype=np.int64)
 
 
+def inseparable(pictures: Labelled) -> Indices:
+    """Return int64 of shape (N,): the same number for pictures that must stay on one side of a split.
+
+    They have the same content, or the same group, or are linked by others of which that is so.
+    """
+    contents = content_groups(pictures)
+    if pictures.groups is None:
+        return contents
+    names, groups = np.unique(np.array(pictures.groups, dtype=np.str_), return_inverse=True)
+    free = np.flatnonzero(names[groups] == "")
+    groups[free] = len(names) + free  # each a group of its own
+    return joined(contents, groups)
+
+
+def joined(first: Indices, second: Indices) -> Indices:
+    """Return int64 of shape (N,): the same number for what either way of grouping, or both in turn, link.
+
+    Args:
+        first: int64 of shape (N,), numbers of groups from 0 on.
+        second: likewise.
+    """
+    from scipy.sparse import coo_array  # takes long to import, and groups are rare
+    from scipy.sparse.csgraph import connected_components
+
+    num_first = int(first.max(initial=-1)) + 1
+    size = num_first + int(second.max(initial=-1)) + 1
+    links = np.ones(len(first), np.int8), (first, num_first + second)
+    linked = connected_components(coo_array(links, shape=(size, size)), directed=False)[1]
+    groups: Indices = linked[first].astype(np.int64)
+    return groups
+
+
 def _given_parts(pictures: Labelled) -> tuple[Indices, dict[str, Indices]]:
     """The positions of the train pictures, and of each other part that the data set brings."""
     if pictures.given_splits is None:
@@ -164,12 +200,13 @@ def _drop_twins(
         if kept_name not in own:
             continue
         twins = {int(contents[index]): int(index) for index in reversed(parts[kept_name])}
+        same = "same content as" if pictures.groups is None else "same content or group as"
         for name in poorer:
             if name not in parts:
                 continue
             shared = np.isin(contents[parts[name]], contents[parts[kept_name]])
             dropped += [
-                (int(index), f"same content as {pictures.ids[twins[int(contents[index])]]} in {kept_name}")
+                (int(index), f"{same} {pictures.ids[twins[int(contents[index])]]} in {kept_name}")
                 for index in parts[name][shared]
             ]
             parts[name] = parts[name][~shared]

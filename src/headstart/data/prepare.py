@@ -4,25 +4,37 @@ from collections.abc import Mapping
 
 from headstart.core.progress import SILENT, Progress
 from headstart.data.dataset import ImageDataset, Splits
+from headstart.data.grouping import group_by
 from headstart.data.open import open_dataset
 from headstart.data.scan import scan
 from headstart.data.split import Sample
 from headstart.data.split import sample as draw_sample
 
 
-def open_sample(location: str, *, sample: Mapping[str, int], seed: int = 0) -> Sample:
-    """Open a data set and draw a sample of it, before any picture is read.
+def open_sample(
+    location: str,
+    *,
+    sample: Mapping[str, int],
+    seed: int = 0,
+    grouped_by: str = "",
+    progress: Progress = SILENT,
+) -> Sample:
+    """Open a data set and draw a sample of it, before any picture is decoded.
 
     Args:
         location: as `open_dataset` takes it.
         sample: numbers of pictures by "train" and "test"; {} takes all.
         seed: of the draw.
+        grouped_by: what keeps pictures together, as `headstart.data.grouping.group_by` takes it; "" nothing.
+        progress: told about reading what cameras wrote, where that is what groups.
 
     Raises:
         DataError: there is nothing to open.
         InputError: the name or the numbers cannot be used.
     """
     dataset = open_dataset(location)
+    if grouped_by:
+        dataset = group_by(dataset, grouped_by, progress=progress)
     return draw_sample(dataset, train=sample.get("train"), test=sample.get("test"), seed=seed)
 
 

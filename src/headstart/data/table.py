@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headstart.core.errors import DataError
+from headstart.core.errors import DataError, InputError
 from headstart.data.dataset import Exclusion, ImageDataset, Split
 from headstart.data.layout import SPLIT_NAMES
 from headstart.data.sources import FileSource
@@ -64,6 +64,26 @@ def open_csv(path: Path, *, name: str, location: str) -> ImageDataset:
         given_splits=_splits([kept[each] for each in ids], path),
         excluded=tuple(excluded),
     )
+
+
+def read_column(path: Path, column: str) -> dict[str, str]:
+    """Return the cells of a column by picture id; of a picture with several lines, the first's.
+
+    Raises:
+        DataError: it is no such CSV.
+        InputError: it has no such column.
+    """
+    header, lines = _read(path)
+    path_column, wanted = _find(header, _PATH_COLUMNS), _find(header, (column.lower(),))
+    if wanted is None or path_column is None:
+        raise InputError(
+            f"{str(path)!r} has no column {column!r}", hint=f"it has the columns {', '.join(header)}"
+        )
+    cells: dict[str, str] = {}
+    for _, line in lines:
+        if path_column < len(line) and wanted < len(line):
+            cells.setdefault(_picture_id(line[path_column].strip(), path.parent), line[wanted].strip())
+    return cells
 
 
 def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:

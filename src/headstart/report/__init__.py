@@ -1,4 +1,4 @@
-"""A comparison as one html file for people: self-contained, no request to anywhere, paths relative.
+"""A comparison or an audit as one html file: self-contained, no request to anywhere, paths relative.
 
 `html` writes it, `words` says it in sentences (the command's closing lines use them too), `numbers` sets
 values, `charts`, `scatter` and `confusion` draw. What it looks like stands in `templates/`, which travel with
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from headstart.core.lazy import lazy_attributes
 
 if TYPE_CHECKING:
+    from headstart.report.audit_page import write_audit_page
     from headstart.report.html import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_audit_page", "write_report"]
 
 # Not with the room: `words` needs no template engine.
-__getattr__ = lazy_attributes(__name__, {"write_report": "html"})
+__getattr__ = lazy_attributes(__name__, {"write_audit_page": "audit_page", "write_report": "html"})

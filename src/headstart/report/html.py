@@ -35,17 +35,28 @@ def write_report(comparison: Comparison, path: Path | str, *, run_dir: Path | No
     Raises:
         StorageError: the file cannot be written.
     """
-    target = Path(path)
-    html = _CONTROL.sub("\ufffd", render(comparison, run_dir=run_dir or comparison.folder))
-    # File names that are not UTF-8 reach us as lone surrogates, which UTF-8 has no form for.
-    write_bytes(target, html.encode("utf-8", errors="replace"))
-    return target
+    return write_page(Path(path), render(comparison, run_dir=run_dir or comparison.folder))
 
 
 def render(comparison: Comparison, *, run_dir: Path | None = None) -> str:
     """Return the report's html; see `write_report`."""
-    template = _environment().get_template("report.html")
-    return template.render(comparison=comparison, **_shown(comparison, run_dir))
+    return render_page("report.html", comparison=comparison, **_shown(comparison, run_dir))
+
+
+def render_page(template: str, **shown: object) -> str:
+    """Return the html of a template of this room."""
+    return _environment().get_template(template).render(**shown)
+
+
+def write_page(path: Path, html: str) -> Path:
+    """Write a page atomically, without letters that html has no place for, and return its path.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    # File names that are not UTF-8 reach us as lone surrogates, which UTF-8 has no form for.
+    write_bytes(path, _CONTROL.sub("\ufffd", html).encode("utf-8", errors="replace"))
+    return path
 
 
 def _shown(comparison: Comparison, run_dir: Path | None) -> dict[str, Any]:

@@ -1,0 +1,72 @@
+"""Labels that are likely wrong, by a probe that never saw the picture in question."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.core.errors import MissingExtraError
+from headstart.train import LinearProbe
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+NUM_FOLDS = 5
+
+
+def predict_out_of_fold(features: Floats, labels: Integers, groups: Integers, *, seed: int) -> Floats:
+    """Return probabilities, float32 of shape (N, K), each by a probe fitted on other groups.
+
+    Args:
+        features: float32 of shape (N, D).
+        labels: int64 of shape (N,), K classes, each in two groups or more.
+        groups: int64 of shape (N,): what stays together.
+        seed: of the folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    num_folds = min(NUM_FOLDS, count_groups(labels, groups))
+    folds: Any = StratifiedKFold(num_folds, shuffle=True, random_state=seed).split(labels, labels)
+    if len(np.unique(groups)) < len(groups):  # this one takes long
+        grouped = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
+        folds = grouped.split(labels, labels, groups)
+    probabilities = np.zeros((len(labels), int(labels.max()) + 1), np.float32)
+    for seen, held_out in folds:
+        probe = LinearProbe(seed=seed).fit(features[seen], labels[seen])
+        columns = probe.classes_.astype(np.int64)
+        probabilities[held_out[:, None], columns] = probe.predict_proba(features[held_out])
+    return probabilities
+
+
+def count_groups(labels: Integers, groups: Integers) -> int:
+    """Return in how many groups the class lies that is in fewest."""
+    pairs = np.unique(np.stack([labels, groups], axis=1), axis=0)
+    return int(np.bincount(pairs[:, 0], minlength=int(labels.max()) + 1).min())
+
+
+def find_label_suspects(labels: Integers, probabilities: Floats) -> Integers:
+    """Return the indices of labels that are likely wrong, the likeliest first.
+
+    Args:
+        labels: int64 of shape (N,), in [0, K).
+        probabilities: float32 of shape (N, K), of predictions that did not see the picture.
+
+    Raises:
+        MissingExtraError: cleanlab is not installed.
+
+    Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", https://arxiv.org/abs/1911.00068.
+    """
+    try:
+        from cleanlab.filter import find_label_issues
+    except ImportError as error:
+        raise MissingExtraError(
+            "wrong labels are looked for by cleanlab, which is not installed",
+            hint="pip install 'headstart[audit]'",
+        ) from error
+    suspects: Integers = find_label_issues(
+        labels,
+        probabilities / probabilities.sum(axis=1, keepdims=True),
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    ).astype(np.int64)
+    return suspects
