@@ -20,8 +20,9 @@ def write_cleaned(found: Audit, dataset: ImageDataset, path: Path) -> Path:
     """Write a CSV of the pictures that are sound, and beside it one of the others with their reasons.
 
     Left out are pictures that cannot be read, all but one of the same content, all of the same content with
-    different labels, near duplicates of what lies in a split that judges, pictures of one colour or tiny
-    ones, and labels that are likely wrong. No picture is touched.
+    different labels, near duplicates of what lies in a split that judges, and pictures of one colour or tiny
+    ones. Labels that may be wrong stay: a probe doubts what is hard, and the hard pictures are needed. No
+    picture is touched.
 
     Args:
         found: the audit of `dataset`.
@@ -74,8 +75,6 @@ def _removals(found: Audit, dataset: ImageDataset) -> Iterator[tuple[str, str]]:
 
     deep = found.deep
     if deep is not None:
-        for label in deep.label_suspects:
-            yield label.id, f"label likely wrong: {label.label}, or {label.suggested}?"
         for suspect in deep.suspects:
             if not suspect.reason.startswith("a strip"):
                 yield suspect.id, suspect.reason

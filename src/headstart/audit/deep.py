@@ -266,7 +266,6 @@ def _label_suspects(shown: _Seen, probabilities: Features | None) -> tuple[Label
             suggested_probability=float(probabilities[row, best[row]]),
         )
         for row in rows.tolist()
-        if best[row] != labels[row]
     )
 
 

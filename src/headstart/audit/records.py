@@ -38,7 +38,7 @@ class NearDuplicates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSuspect:
-    """A label that is likely wrong.
+    """A label that may well be wrong.
 
     Attributes:
         id: the picture's id.
@@ -112,7 +112,7 @@ class DeepAudit:
         model: full name of the model that the features come from.
         suspects: pictures that are likely of no use.
         near_duplicates: pictures that show the same.
-        label_suspects: labels that are likely wrong, the likeliest first.
+        label_suspects: labels that may well be wrong, the likeliest first.
         outliers: pictures unlike all others, the least similar first.
         shortcuts: what else predicts the class.
         groups: what seems to belong together.

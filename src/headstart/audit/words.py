@@ -62,9 +62,12 @@ def _near_duplicate_findings(found: NearDuplicates) -> Iterator[str]:
 
 
 def _label_findings(deep: DeepAudit) -> Iterator[str]:
-    if deep.label_suspects:
+    if deep.label_suspects and deep.accuracy is not None:
         listed = [f"{each.id} ({each.label}, or {each.suggested}?)" for each in deep.label_suspects]
-        yield f"{len(deep.label_suspects)} labels are likely wrong: {some(listed)}."
+        yield (
+            f"{len(deep.label_suspects)} labels may be wrong, says a probe that is right on "
+            f"{deep.accuracy.value:.0%} of the pictures: {some(listed)}."
+        )
 
 
 def _shortcut_findings(deep: DeepAudit) -> Iterator[str]:

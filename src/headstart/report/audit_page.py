@@ -61,8 +61,8 @@ def _shown(found: Audit, dataset: ImageDataset) -> dict[str, Any]:
         near = deep.near_duplicates
         sections += [
             (
-                "Labels that are likely wrong",
-                "A probe that never saw the picture says something else, more surely than such probes err.",
+                "Labels that may be wrong",
+                "A probe that never saw the picture is sure of another. Look before you change one.",
                 len(deep.label_suspects),
                 [
                     [
