@@ -9,13 +9,13 @@ _NAMED_AT_MOST = 3
 
 def some(texts: Sequence[str]) -> str:
     """Return the first few texts, and how many more there are."""
-    more = f" and {len(texts) - _NAMED_AT_MOST} more" if len(texts) > _NAMED_AT_MOST else ""
+    more = f" and {len(texts) - _NAMED_AT_MOST:,} more" if len(texts) > _NAMED_AT_MOST else ""
     return ", ".join(texts[:_NAMED_AT_MOST]) + more
 
 
 def pictures(count: int) -> str:
     """Return "1 picture", "2 pictures"."""
-    return f"{count} {'picture' if count == 1 else 'pictures'}"
+    return f"{count:,} {'picture' if count == 1 else 'pictures'}"
 
 
 def groups_of(count: int) -> str:
@@ -37,35 +37,32 @@ def deep_findings(deep: DeepAudit) -> list[str]:
 
 def _near_duplicate_findings(found: NearDuplicates) -> Iterator[str]:
     if found.conflicts:
-        yield (
-            f"{len(found.conflicts)} groups of near duplicates have different labels: "
-            f"{some([' ~ '.join(group[:3]) for group in found.conflicts])}."
-        )
+        yield f"Near duplicates have different labels: {_groups(found.conflicts)}."
     if found.across_splits:
-        yield (
-            f"{len(found.across_splits)} groups of near duplicates lie in more than one of the given splits: "
-            f"{some([' ~ '.join(group[:3]) for group in found.across_splits])}."
-        )
+        yield f"Near duplicates lie in more than one of the given splits: {_groups(found.across_splits)}."
     if found.groups:
         num = sum(len(group) for group in found.groups)
-        yield (
-            f"{pictures(num)} in {len(found.groups)} groups show nearly the same: "
-            f"{some([' ~ '.join(group[:3]) for group in found.groups])}."
-        )
+        yield f"{pictures(num)} show nearly the same as others: {_groups(found.groups)}."
     if found.inflation is not None:
         difference = found.inflation
         yield (
-            "With near duplicates on both sides of a split, accuracy measures "
+            "Near duplicates on both sides of a split change the measured accuracy by "
             f"{100 * difference.value:+.1f} points ({100 * difference.low:+.1f} to "
-            f"{100 * difference.high:+.1f}) against keeping them together, on {pictures(difference.n)}."
+            f"{100 * difference.high:+.1f}, on {pictures(difference.n)})."
         )
+
+
+def _groups(groups: Sequence[Sequence[str]]) -> str:
+    """Return how many groups there are, and the first of them by their first three pictures."""
+    shown = [" ~ ".join(group[:3]) + (" ~ …" if len(group) > 3 else "") for group in groups]
+    return f"{len(groups):,} {'group' if len(groups) == 1 else 'groups'}, {some(shown)}"
 
 
 def _label_findings(deep: DeepAudit) -> Iterator[str]:
     if deep.label_suspects and deep.accuracy is not None:
         listed = [f"{each.id} ({each.label}, or {each.suggested}?)" for each in deep.label_suspects]
         yield (
-            f"{len(deep.label_suspects)} labels may be wrong, says a probe that is right on "
+            f"{len(deep.label_suspects):,} labels may be wrong, says a probe that is right on "
             f"{deep.accuracy.value:.0%} of the pictures: {some(listed)}."
         )
 
