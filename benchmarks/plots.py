@@ -20,6 +20,11 @@ def bar(name: str, ratio: dict[str, Any]) -> Bar:
     return Bar(name=name, value=ratio["median"], low=ratio["low"], high=ratio["high"])
 
 
+def where(record: dict[str, Any]) -> str:
+    """Return on which GPU a record was made, "" without one."""
+    return f", {record['gpu']}" if record.get("gpu") else ""
+
+
 def peers_panel(title: str, result: dict[str, Any], goal: float) -> BarPanel:
     """Return the panel of one model's peers."""
     peers = {name: each for name, each in result["contestants"].items() if name != OURS}
@@ -33,14 +38,15 @@ def read_panels(results: Path) -> list[BarPanel]:
         record = json.loads(path.read_text(encoding="utf-8"))
         side = record["options"]["side"]
         for name in ("probe", "compare"):
-            title = f"the tutorial's loop at {side} px / headstart {name}"
+            title = f"the tutorial's loop at {side} px / headstart {name}{where(record)}"
             panels.append(
                 BarPanel(title=title, bars=[bar("loop", record[name]["ratio"])], goal=record[name]["goal"])
             )
     for path in sorted(results.glob("embedding*.json")):
-        for result in json.loads(path.read_text(encoding="utf-8"))["models"]:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        for result in record["models"]:
             model = result["model"]
-            title = f"{model}, {result['num_images']} photographs / headstart"
+            title = f"{model}, {result['num_images']} photographs / headstart{where(record)}"
             panels.append(peers_panel(title, result, GOALS[model]))
     for path in sorted(results.glob("photos*.json")):
         record = json.loads(path.read_text(encoding="utf-8"))

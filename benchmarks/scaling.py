@@ -8,7 +8,7 @@ once more, when everything must come from the cache. For each k, `headstart comp
 of EfficientNet-Lite0 (the starter weights, each changed a little) over --compare-images of the pictures.
 Every run is a process of its own; the sizes alternate.
 
-Memory is the largest sum of the resident sets of the process and its children, looked at ten times a
+Memory is the most that the process and its children held together (shared pages once), looked at ten times a
 second, and the kernel's own high-water mark of the process (VmHWM). Printed: medians with lowest and
 highest, and straight lines through the medians with their R2. --json writes the record, --svg the plot.
 There is no peer here: the peer of a size is the straight line.

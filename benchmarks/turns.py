@@ -30,7 +30,7 @@ class Turn:
     Attributes:
         seconds: from its start to its end.
         printed: the JSON object that it printed, all of its output or the last line.
-        peak_tree_bytes: largest sum of the resident sets of the process and its children that was seen.
+        peak_tree_bytes: most memory of the process and its children together that was seen.
         peak_process_bytes: largest resident set of the process itself, as the kernel kept it (VmHWM).
     """
 
@@ -171,12 +171,13 @@ def _read(text: str) -> dict[str, Any]:
 
 
 def _tree_bytes(pid: int) -> int:
-    """Return the sum of the resident sets of a process and its children; shared pages count in each."""
+    """Return the memory of a process and its children; on Linux pages that they share count once."""
     total = 0
     try:
         parent = psutil.Process(pid)
         for process in (parent, *parent.children(recursive=True)):
-            total += process.memory_info().rss
+            memory = process.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
     except psutil.Error:
         pass
     return total

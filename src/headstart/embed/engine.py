@@ -1,6 +1,7 @@
 """A network made ready for one plan: from a batch of pixels to a batch of features."""
 
 import copy
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -115,8 +116,7 @@ class Engine:
         if not self.plan.compiled:
             features: torch.Tensor = self._forward(x)
             return features.float()
-        with warnings.catch_warnings():  # the compiler's remarks are for its makers
-            warnings.simplefilter("ignore")
+        with _quiet_compiler():
             features = self._forward(x)
         return features.float()
 
@@ -153,6 +153,20 @@ def _prepared(classifier: Classifier, plan: Plan) -> nn.Module:
     network = network.eval().to(torch.device(plan.device), DTYPES[plan.precision])
     placed: nn.Module = network.to(memory_format=_FORMATS[plan.layout])
     return placed
+
+
+@contextmanager
+def _quiet_compiler() -> Iterator[None]:
+    """Keep the compiler's remarks, which are for its makers, from the user."""
+    log = logging.getLogger("torch")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _compiled(network: nn.Module, device: str) -> nn.Module:
