@@ -152,6 +152,22 @@ def test_few_pictures_and_single_classes_are_no_error(classifier: Classifier, la
     assert deep.accuracy is None
 
 
+def test_a_data_set_of_two_pictures_and_their_copies_is_no_error(
+    classifier: Classifier, tmp_path: Path, draw: Draw
+) -> None:
+    for kind in ("cross", "disc"):
+        for thing in range(2):
+            for quality in range(60, 90, 2):
+                folder = tmp_path / (kind if thing else "disc")
+                folder.mkdir(exist_ok=True)
+                picture = recompressed(draw(kind, seed=thing, side=96), quality)
+                (folder / f"{kind}{thing}_{quality}.jpg").write_bytes(picture)
+    found = audit(hs.open_dataset(tmp_path), classifier=classifier)
+    assert found.deep is not None
+    assert sum(map(len, found.deep.near_duplicates.groups)) > 40
+    assert all(0 <= each.probability <= 1 for each in found.deep.label_suspects)
+
+
 def test_without_cleanlab_the_rest_is_found(
     planted: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

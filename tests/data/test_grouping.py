@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import ExifTags, Image
 
 from headstart.core.errors import InputError
 from headstart.data import dataset_from_arrays, open_dataset
@@ -90,3 +91,23 @@ def test_given_splits_lose_what_belongs_to_the_test_part(make_folder):
     splits = replace(dataset, groups=groups).split(val=0)
     assert {each.id for each in splits.excluded} == {"train/a/0.png", "train/b/0.png"}
     assert all("group" in each.reason for each in splits.excluded)
+
+
+def test_bursts_are_read_from_the_files(tmp_path):
+    for number, taken in enumerate(
+        ["2024:05:01 10:00:00", "2024:05:01 10:00:02", "2024:05:01 11:00:00", None]
+    ):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Make] = "Cam\0"
+        if taken:
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(
+            tmp_path / "ab"[number % 2] / f"{number}.jpg", exif=exif
+        )
+    (tmp_path / "a" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    grouped = group_by(open_dataset(tmp_path), "burst")
+    names = dict(zip(grouped.ids, grouped.groups, strict=True))
+    assert names["a/0.jpg"] == names["b/1.jpg"] == "Cam 1714557600"
+    assert names["a/2.jpg"] not in ("", names["a/0.jpg"])
+    assert names["b/3.jpg"] == names["a/broken.jpg"] == ""

@@ -33,9 +33,13 @@ def predict_out_of_fold(features: Floats, labels: Integers, groups: Integers, *,
     if len(np.unique(groups)) < len(groups):  # this one takes long
         grouped = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
         folds = grouped.split(labels, labels, groups)
-    probabilities = np.zeros((len(labels), int(labels.max()) + 1), np.float32)
+    num_classes = int(labels.max()) + 1
+    probabilities = np.full((len(labels), num_classes), 1 / num_classes, np.float32)
     for seen, held_out in folds:
+        if not len(held_out) or len(np.unique(labels[seen])) < 2:  # a group that is larger than a fold
+            continue
         probe = LinearProbe(seed=seed).fit(features[seen], labels[seen])
+        probabilities[held_out] = 0
         columns = probe.classes_.astype(np.int64)
         probabilities[held_out[:, None], columns] = probe.predict_proba(features[held_out])
     return probabilities
@@ -68,7 +72,7 @@ def find_label_suspects(labels: Integers, probabilities: Floats) -> Integers:
         ) from error
     doubted: Integers = find_label_issues(
         labels,
-        probabilities / probabilities.sum(axis=1, keepdims=True),
+        probabilities,
         filter_by="both",
         return_indices_ranked_by="self_confidence",
         n_jobs=1,

@@ -75,8 +75,11 @@ def measure_shortcut(
     chosen = chosen[counts[labels[chosen]] >= _NUM_FOLDS]
     if len(np.unique(labels[chosen])) < 2:
         return None
+    num_folds = min(_NUM_FOLDS, len(np.unique(groups[chosen])))
+    if num_folds < 2:
+        return None
     trees = ExtraTreesClassifier(_NUM_TREES, min_samples_leaf=3, random_state=seed, n_jobs=-1)
-    folds = StratifiedGroupKFold(_NUM_FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
     told = cross_val_predict(trees, table[chosen], labels[chosen], groups=groups[chosen], cv=folds)
     accuracy = wilson(int((told == labels[chosen]).sum()), len(chosen))
     chance = float(np.bincount(labels[chosen]).max() / len(chosen))
