@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from headstart.core.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from headstart.audit.cleaned import write_cleaned
+    from headstart.audit.cleaned import check_cleanable, write_cleaned
     from headstart.audit.pictures import Audit, audit
     from headstart.audit.records import DeepAudit
 
@@ -19,6 +19,7 @@ __all__ = [
     "Audit",
     "DeepAudit",
     "audit",
+    "check_cleanable",
     "write_cleaned",
 ]
 
@@ -28,6 +29,7 @@ __getattr__ = lazy_attributes(
         "Audit": "pictures",
         "DeepAudit": "records",
         "audit": "pictures",
+        "check_cleanable": "cleaned",
         "write_cleaned": "cleaned",
     },
 )

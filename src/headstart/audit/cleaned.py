@@ -12,6 +12,7 @@ from headstart.core.spreadsheet import write_rows
 from headstart.data import ImageDataset
 from headstart.data.sources import FileSource
 
+_REMOVED = ".removed.csv"
 _WORTH_MOST = ("test", "val", "train")
 """Of copies in different splits the one that judges is kept, and training does without."""
 
@@ -36,16 +37,8 @@ def write_cleaned(found: Audit, dataset: ImageDataset, path: Path) -> Path:
         InputError: the pictures are not files, or a file of that name is there already.
         StorageError: a file cannot be written.
     """
-    removed_path = path.with_suffix(".removed.csv")
-    source = dataset.source
-    if not isinstance(source, FileSource):
-        raise InputError(
-            f"{dataset.location!r} does not hold its pictures as files, which a table could list",
-            hint="unpack it, and check the folder",
-        )
-    for each in (path, removed_path):
-        if each.exists():
-            raise InputError(f"{str(each)!r} is there already", hint="give another name, or remove it")
+    source = check_cleanable(dataset, path)
+    removed_path = path.with_suffix(_REMOVED)
     removed = {each.id: each.reason for each in found.excluded} | dict(_removals(found, dataset))
     splits: Sequence[str] | None = dataset.given_splits
     rows, others = [], []
@@ -64,6 +57,23 @@ def write_cleaned(found: Audit, dataset: ImageDataset, path: Path) -> Path:
     with atomic_path(removed_path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
         write_rows(out, [["path", "label", "reason"], *others])
     return removed_path
+
+
+def check_cleanable(dataset: ImageDataset, path: Path) -> FileSource:
+    """Return what the pictures are read from, where a table of them can be written to `path`.
+
+    Raises:
+        InputError: the pictures are not files, or a file of that name is there already.
+    """
+    if not isinstance(dataset.source, FileSource):
+        raise InputError(
+            f"{dataset.location!r} does not hold its pictures as files, which a table could list",
+            hint="unpack it, and check the folder",
+        )
+    for each in (path, path.with_suffix(_REMOVED)):
+        if each.exists():
+            raise InputError(f"{str(each)!r} is there already", hint="give another name, or remove it")
+    return dataset.source
 
 
 def _removals(found: Audit, dataset: ImageDataset) -> Iterator[tuple[str, str]]:

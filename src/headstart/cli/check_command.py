@@ -60,7 +60,7 @@ def check(
       headstart check flowers/ --page flowers.html --fix sound.csv
       headstart check flowers.zip --quick --json > findings.json
     """
-    from headstart.audit import audit
+    from headstart.audit import audit, check_cleanable, write_cleaned
     from headstart.data.prepare import open_sample
 
     if fix is not None and fix.suffix.lower() != ".csv":
@@ -69,6 +69,8 @@ def check(
         pictures = open_sample(
             data, sample=opt.parse_sample(sample), seed=seed, grouped_by=group_by, progress=progress
         ).dataset
+        if fix is not None:
+            check_cleanable(pictures, fix)  # before minutes of work
         classifier = None if quick else _load(models, resolution, pictures, progress)
         options = None
         if classifier is not None:
@@ -81,8 +83,6 @@ def check(
 
             write_audit_page(found, pictures, page)
         if fix is not None:
-            from headstart.audit import write_cleaned
-
             removed = write_cleaned(found, pictures, fix)
             progress.note(f"written: {fix}, and what was left out: {removed}")
     if json:
