@@ -18,7 +18,7 @@ from headstart.data.partition import inseparable, joined
 def test_folders_and_names():
     assert folder_groups(["a/b/1.png", "a/2.png", "3.png"]) == ("a/b", "a", "")
     names = ["a/x_01.png", "a/x_02.png", "a/x-3 (4).jpg", "a/17.png"]
-    assert name_groups(names) == ("a/x", "a/x", "a/x-3", "a/")
+    assert name_groups(names) == ("a/x", "a/x", "a/x-3", "")
 
 
 def test_bursts_are_of_one_camera_and_some_seconds():

@@ -65,12 +65,14 @@ def folder_groups(ids: Sequence[str]) -> tuple[str, ...]:
 def name_groups(ids: Sequence[str]) -> tuple[str, ...]:
     """Return what each picture's path is without the last number of its name and the suffix.
 
+    "" for names that are a number alone: they count the pictures of a folder and say nothing of groups.
+
     Example:
         >>> name_groups(["cat/anna_12.jpg", "cat/anna_13.jpg", "cat/bello (2).png"])
         ('cat/anna', 'cat/anna', 'cat/bello')
     """
-    stems = (os.path.splitext(each)[0] for each in ids)
-    return tuple(_LAST_NUMBER.sub("", stem) for stem in stems)
+    stems = (_LAST_NUMBER.sub("", os.path.splitext(each)[0]) for each in ids)
+    return tuple("" if stem.endswith("/") else stem for stem in stems)
 
 
 def burst_groups(headers: Sequence[Header]) -> tuple[str, ...]:

@@ -99,7 +99,10 @@ def partition(pictures: Labelled, *, test: float, val: float, seed: int) -> Part
     if "test" not in own:
         rest, drawn_test = _draw(pictures, contents, rest, share=test, seeds=(seed, 0))
     check_classes(
-        pictures.class_names, _label_per_content(pictures.labels, contents, rest), minimum=TRAIN_MIN_PER_CLASS
+        pictures.class_names,
+        _label_per_content(pictures.labels, contents, rest),
+        minimum=TRAIN_MIN_PER_CLASS,
+        counted="different pictures" if pictures.groups is None else "groups of pictures",
     )
     if "val" not in own:
         rest, drawn_val = _draw(pictures, contents, rest, share=val, seeds=(seed, 1))
@@ -112,13 +115,16 @@ def partition(pictures: Labelled, *, test: float, val: float, seed: int) -> Part
     )
 
 
-def check_classes(class_names: Sequence[str], labels: Indices, *, minimum: int) -> None:
+def check_classes(
+    class_names: Sequence[str], labels: Indices, *, minimum: int, counted: str = "different pictures"
+) -> None:
     """Refuse pictures that no classifier can be trained on.
 
     Args:
         class_names: K names.
         labels: int64 of any length, indices into `class_names`, one for each different picture.
         minimum: how many a class must have.
+        counted: what `labels` counts, in words.
 
     Raises:
         DataError: fewer than two classes, or a class with fewer than `minimum`, which it names.
@@ -135,7 +141,7 @@ def check_classes(class_names: Sequence[str], labels: Indices, *, minimum: int) 
         named = ", ".join(f"{class_names[label]!r} ({counts[label]})" for label in scarce[:5])
         more = f" and {len(scarce) - 5} more" if len(scarce) > 5 else ""
         raise DataError(
-            f"too few different pictures for training in {len(scarce)} of {len(class_names)} classes: "
+            f"too few {counted} for training in {len(scarce)} of {len(class_names)} classes: "
             f"{named}{more}; each needs {minimum} or more",
             hint="add pictures to these classes, or take the classes out",
         )
