@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headstart.audit.records import DeepAudit
-from headstart.audit.words import deep_findings, groups_of, pictures, some
+from headstart.audit.words import deep_findings, picture_occurs, pictures, some
 from headstart.core.progress import SILENT, Progress
 from headstart.data.dataset import Exclusion, ImageDataset
 from headstart.data.partition import (
@@ -210,13 +210,13 @@ def _duplicate_findings(seen: Scan, across: Sequence[Sequence[str]]) -> list[str
     findings = []
     if seen.conflicts:
         findings.append(
-            f"{groups_of(len(seen.conflicts))} under different labels, so that one of them is wrong: "
+            f"{picture_occurs(len(seen.conflicts))} under different labels, so that one of them is wrong: "
             f"{some([' = '.join(group[:3]) for group in seen.conflicts])}."
         )
     if across:
         findings.append(
-            f"{groups_of(len(across))} in more than one of the given splits; a comparison leaves the copies "
-            f"out of training: {some([' = '.join(group[:3]) for group in across])}."
+            f"{picture_occurs(len(across))} in more than one of the given splits; a comparison leaves the "
+            f"copies out of training: {some([' = '.join(group[:3]) for group in across])}."
         )
     if seen.duplicates:
         copies = sum(len(group) - 1 for group in seen.duplicates)

@@ -18,7 +18,7 @@ def pictures(count: int) -> str:
     return f"{count:,} {'picture' if count == 1 else 'pictures'}"
 
 
-def groups_of(count: int) -> str:
+def picture_occurs(count: int) -> str:
     """Return "1 picture occurs", "2 pictures occur"."""
     return f"{count} {'picture occurs' if count == 1 else 'pictures occur'}"
 
