@@ -11,7 +11,7 @@ help:  ## say what can be made
 
 demo: $(VENV)/.demo-installed  ## install headstart with the starter models and run the main job on scikit-learn's digits
 	@echo "== headstart compare digits: rank the starter models on 1,797 pictures of digits"
-	$(BIN)/headstart compare digits
+	$(BIN)/headstart compare digits --models 'starter/*'
 
 test: $(VENV)/.test-installed  ## install what development needs, then lint, types, import rules and tests
 	@echo "== lint"

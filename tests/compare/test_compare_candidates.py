@@ -59,7 +59,7 @@ def test_every_way_of_using_a_model_is_a_candidate_and_names_say_what_differs() 
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        ("", "timm/resnet50.a1@96"),  # the best published one, the first of equals
+        ("", "timm/resnet50.a1@128"),  # the best published one, of equals the nearest to its own resolution
         ("resnet50", "torchvision/resnet50.V1@96"),
         ("timm/resnet50", "timm/resnet50.a1@96"),
         ("resnet50.a1", "timm/resnet50.a1@96"),

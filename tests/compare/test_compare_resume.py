@@ -91,7 +91,7 @@ def test_stopped_while_training_the_second_candidate(
         with pytest.raises(KeyboardInterrupt):
             run()
     gathered = watch(monkeypatch, race, "gather")
-    embedded = watch(monkeypatch, race, "embed_candidate")
+    embedded = watch(monkeypatch, race, "embed_pictures")
     comparison = run()
     assert [candidate.name for candidate, _ in gathered] == [tiny_models[1]]
     assert embedded
@@ -117,7 +117,7 @@ def test_stopped_while_embedding_the_second_candidate(
         with pytest.raises(KeyboardInterrupt):
             run()
     assert large == [256, 14, 256, 14]
-    embedded = watch(monkeypatch, race, "embed_candidate")
+    embedded = watch(monkeypatch, race, "embed_pictures")
     resumed = run()
     computed = [(candidate.name, result.embeddings.num_computed) for candidate, result in embedded]
     assert computed[0] == (tiny_models[1], 14)
@@ -148,7 +148,7 @@ def test_a_finished_run_is_returned_as_it_is(
     options: CompareOptions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for step in ("embed_candidate", "gather", "choose", "look_at_test"):
+    for step in ("embed_pictures", "gather", "choose", "look_at_test"):
         stop_at(monkeypatch, race, step, 1)
     assert finished.folder is not None
     before = snapshot(finished.folder)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from headstart.compare import CompareOptions, Comparison, compare
 from headstart.compare.candidates import find_entries, list_candidates
 from headstart.compare.choice import choose
-from headstart.compare.evidence import embed_candidate, gather
+from headstart.compare.evidence import embed_pictures, gather, load_candidate
 from headstart.compare.final import look_at_test, train_final
 from headstart.core.progress import SILENT
 from headstart.data import Splits
@@ -69,9 +69,11 @@ def test_evidence_and_training_do_not_read_them(
     (candidate,) = list_candidates(find_entries(tiny_models[:1]).entries, options)
     sides = np.full(4, 48, np.int64)
     store = PixelStore((), decoder="exact")
-    embedded = embed_candidate(candidate, holdout, sides, options=options, store=store, progress=SILENT)
     assert holdout.test is not None
     assert holdout.val is not None
+    classifier = load_candidate(candidate, holdout.train, sides, store=store, progress=SILENT)
+    parts = [holdout.train, holdout.val, holdout.test]
+    embedded = embed_pictures(classifier, parts, options=options, store=store, progress=SILENT)
     poisoned = replace(holdout, test=replace(holdout.test, labels=Locked()))  # type: ignore[arg-type]
     evidence = gather(candidate, embedded, poisoned, seed=0, progress=SILENT)
     choose([evidence], holdout.val.labels, seed=0)

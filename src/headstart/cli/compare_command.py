@@ -1,18 +1,20 @@
 """``headstart compare``: the main job."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headstart.cli import options as opt
 from headstart.cli.console import show_progress
 
-DEFAULT_MODELS = "starter/*"
+if TYPE_CHECKING:
+    from headstart.core.progress import Progress
 
 
 def compare_pictures(
     data: opt.Data,
-    models: opt.Models = DEFAULT_MODELS,
+    models: opt.Models = "",
+    budget: opt.BudgetText = "",
     resolution: opt.ResolutionText = "auto",
     fit: opt.FitNames = "",
     feature_point: opt.FeaturePoints = "pooled",
@@ -30,6 +32,9 @@ def compare_pictures(
     precision: opt.PrecisionName = "auto",
     plan: opt.PlanName = "fast",
     audit: opt.AuditName = "quick",
+    max_download: opt.MaxDownload = "5GB",
+    max_latency: opt.MaxLatency = None,
+    keep_weights: opt.KeepWeights = True,
     max_unreadable: opt.MaxUnreadable = 0.1,
     out: opt.Out = None,
     seed: opt.Seed = 0,
@@ -37,14 +42,19 @@ def compare_pictures(
 ) -> None:
     """Rank models on your pictures, choose one, train it, and say how good it is.
 
+    Without --models: those whose weights are here, and 15 that cover sizes and families, where they can be
+    fetched. With a budget they race: who is worse beyond doubt is dropped early.
+
     \b
     Examples:
       headstart compare digits
+      headstart compare flowers/ --budget 10m
       headstart compare flowers/ --models 'efficientnet_lite0,resnet50' --out runs/flowers
       headstart compare cifar10 --sample train=2000,test=500 --resolution 96,native
     """
-    from headstart.cli.outcome import finish_run
-    from headstart.compare import CompareOptions, compare
+    from headstart.cli.outcome import finish_run, print_ranking
+    from headstart.compare import CompareOptions, Stopped, compare
+    from headstart.compare.budget import parse_budget
     from headstart.compare.candidates import find_entries
     from headstart.data.prepare import open_sample
 
@@ -59,13 +69,37 @@ def compare_pictures(
         audit=audit,
         max_unreadable=max_unreadable,
         reference=reference,
+        budget=budget,
+        max_download_bytes=opt.parse_size(max_download),
+        max_latency_ms=max_latency,
+        keep_weights=keep_weights,
         seed=seed,
         command=opt.command_line(),
     )
+    if budget:
+        parse_budget(budget)
     with show_progress() as progress:
-        find_entries(opt.parse_names(models))  # a mistyped name is told before pictures are read
+        names = opt.parse_names(models) or _default_names(progress)
+        find_entries(names)  # a mistyped name is told before pictures are read
         pictures = open_sample(
             data, sample=opt.parse_sample(sample), seed=seed, grouped_by=group_by, progress=progress
         )
-        comparison = compare(opt.parse_names(models), pictures, out=out, options=choices, progress=progress)
+        try:
+            comparison = compare(names, pictures, out=out, options=choices, progress=progress)
+        except Stopped as stop:
+            print_ranking(stop.comparison)
+            raise
     finish_run(comparison, json=json)
+
+
+def _default_names(progress: "Progress") -> list[str]:
+    from headstart.compare.candidates import default_models
+
+    progress.start("looking for models")
+    found = default_models()
+    if found.left_out:
+        progress.note(
+            f"{len(found.left_out)} models are left out, for their weights are not here and no host of "
+            f"theirs answers: {', '.join(found.left_out)}"
+        )
+    return [*found.names]

@@ -93,6 +93,33 @@ AuditName = Annotated[
         "--audit", help="'full' looks for near duplicates, wrong labels and more, after the choice."
     ),
 ]
+BudgetText = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        help="What the comparison may spend: '10m', '2h' with downloads, or '50000images' through networks; "
+        "default: all candidates see all pictures.",
+    ),
+]
+MaxDownload = Annotated[
+    str, typer.Option("--max-download", help="With a budget: weights to fetch, at most: 5GB, 800MB.")
+]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option(
+        "--max-latency",
+        min=0.0,
+        metavar="MS",
+        help="With a budget: the best that takes at most so many milliseconds a picture stays in to the end.",
+    ),
+]
+KeepWeights = Annotated[
+    bool,
+    typer.Option(
+        "--keep-weights/--discard-weights",
+        help="Keep or delete weights that were fetched for candidates that are not chosen.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
 ModelNames = Annotated[
     list[str], typer.Argument(metavar="MODEL", help="Names, or patterns: 'timm/resnet18*'.")
@@ -217,6 +244,18 @@ def parse_count(text: str) -> float:
         return float(text if unit == 1.0 else text[:-1]) * unit
     except ValueError as error:
         raise InputError(f"{text!r} is not a number", hint="for example 30M or 1.5e6") from error
+
+
+def parse_size(text: str) -> int:
+    """Return what a size in bytes means: "5GB" is 5e9, "800MB" 8e8.
+
+    Raises:
+        InputError: it is no size.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b", text.strip().lower())
+    if match is None:
+        raise InputError(f"{text!r} is not a size", hint="for example 5GB or 800MB")
+    return int(float(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}[match[2]])
 
 
 def parse_share(text: str) -> float:

@@ -1,6 +1,7 @@
 """The end of a run: table, choice, where everything is, what to do next."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -32,13 +33,23 @@ def finish_run(comparison: Comparison, *, json: bool) -> None:
         raise ModelError(f"no candidate could be trained; {first.name}: {first.error}", hint=first.hint)
 
 
-def _print(comparison: Comparison, folder: Path, report: Path) -> None:
+def print_ranking(comparison: Comparison) -> None:
+    """Print the ranking, and who is not in it and why."""
     console = stdout_console()
-    console.print(ranking_table(comparison))
+    if any(row.validation is not None or row.error for row in comparison.rows):
+        console.print(ranking_table(comparison))
+    left = [row for row in comparison.rows if row.screening is not None]
+    if left:
+        console.print(left_table(left))
     for row in (row for row in comparison.rows if row.error):
         console.print(f"failed: {row.name}: {row.error}", soft_wrap=True)
         if row.hint:
             console.print(f"  hint: {row.hint}", soft_wrap=True)
+
+
+def _print(comparison: Comparison, folder: Path, report: Path) -> None:
+    console = stdout_console()
+    print_ranking(comparison)
     if comparison.final is not None:
         accuracy = comparison.final.accuracy
         console.print(f"chosen: {comparison.chosen}", soft_wrap=True)
@@ -66,8 +77,27 @@ def ranking_table(comparison: Comparison) -> Table:
     for heading in ("accuracy (95 % interval)", "behind"):
         table.add_column(heading, no_wrap=True)
     table.add_column("ms", justify="right", no_wrap=True)
-    for place, row in enumerate(comparison.rows, start=1):
+    ranked = [row for row in comparison.rows if row.screening is None]
+    for place, row in enumerate(ranked, start=1):
         table.add_row(*_cells(row, place))
+    return table
+
+
+def left_table(rows: Sequence[Row]) -> Table:
+    """Return those that left a race before its end, the most promising first, as a table of 80 columns."""
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    table.add_column("not in the final", overflow="fold")
+    for heading in ("px", "pictures"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("accuracy", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for row in rows:
+        seen = row.screening
+        if seen is None:
+            continue
+        accuracy = f"{seen.accuracy.value:.3f}" if seen.accuracy is not None else "-"
+        num_pictures = seen.num_train + seen.num_val
+        table.add_row(row.name, str(row.resolution or ""), f"{num_pictures:,}", accuracy, seen.exit)
     return table
 
 

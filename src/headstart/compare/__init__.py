@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headstart.core.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from headstart.compare.comparison import compare
+    from headstart.compare.comparison import Stopped, compare
     from headstart.compare.probe import fit_one
     from headstart.compare.records import CompareOptions, Comparison
     from headstart.compare.run_folder import load_comparison
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CompareOptions",
     "Comparison",
+    "Stopped",
     "compare",
     "fit_one",
     "load_comparison",
@@ -27,6 +28,7 @@ __getattr__ = lazy_attributes(
     {
         "CompareOptions": "records",
         "Comparison": "records",
+        "Stopped": "comparison",
         "compare": "comparison",
         "fit_one": "probe",
         "load_comparison": "run_folder",

@@ -5,11 +5,33 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
-from headstart.catalog import expand
+from headstart.catalog import expand, find_model, list_models
 from headstart.catalog.entry import Fit, ModelEntry
 from headstart.catalog.search import Expansion
 from headstart.compare.records import BatchNorm, CompareOptions
 from headstart.models import resolve
+from headstart.weights import is_reachable
+
+DEFAULT_MODELS = (
+    "timm/mobilenetv3_large_100.ra_in1k",
+    "timm/efficientnet_b0.ra_in1k",
+    "timm/mobilenetv4_conv_medium.e500_r256_in1k",
+    "timm/tiny_vit_5m_224.dist_in22k_ft_in1k",
+    "timm/resnet18.a1_in1k",
+    "timm/resnet50.a1_in1k",
+    "pretrainedmodels/se_resnet50",
+    "timm/densenet121.tv_in1k",
+    "timm/regnety_032.ra_in1k",
+    "timm/convnext_tiny.fb_in22k_ft_in1k",
+    "timm/caformer_s18.sail_in22k_ft_in1k",
+    "timm/tiny_vit_21m_224.dist_in22k_ft_in1k",
+    "timm/deit3_small_patch16_224.fb_in22k_ft_in1k",
+    "timm/vit_small_patch16_224.dino",
+    "timm/vit_base_patch16_clip_224.laion2b",
+)
+"""What is compared where nobody names models, beside the weights that are on this machine already: from 0.2
+to 18 billion multiply-adds a picture; convolutions, transformers and mixtures of both; trained with labels on
+ImageNet-1k or -22k, without labels, and on captions. All under licences that permit commercial use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +54,32 @@ class Candidate:
     fit: Fit | None = None
     feature_point: str = "pooled"
     batch_norm: BatchNorm = "pretrained"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What is compared where nobody names models.
+
+    Attributes:
+        names: full names of models.
+        left_out: those of `DEFAULT_MODELS` that no host can be asked for.
+    """
+
+    names: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def default_models() -> Defaults:
+    """Return the models whose weights are here, and those of `DEFAULT_MODELS` that can be fetched."""
+    here = [entry.name for entry in list_models(available=True)]
+    missing = [find_model(name) for name in DEFAULT_MODELS if name not in here]
+    by_host = {entry.weights.sources[0].kind: entry for entry in missing}
+    answering = {kind for kind, entry in by_host.items() if is_reachable(entry)}
+    fetched = [each.name for each in missing if each.weights.sources[0].kind in answering]
+    return Defaults(
+        names=(*here, *fetched),
+        left_out=tuple(each.name for each in missing if each.name not in fetched),
+    )
 
 
 def find_entries(models: Sequence[ModelEntry | str]) -> Expansion:
@@ -79,7 +127,8 @@ def name_reference(candidates: Sequence[Candidate], wanted: str) -> str:
         candidates: in the order they were given.
         wanted: a candidate's name, or a model's with or without provider and tag: of several that it fits,
             the one it is the fuller name of, then the first. "" takes the best published ImageNet accuracy,
-            the first of equals, and "" again when none is published.
+            of equals the one nearest to the weights' own resolution, then the first; and "" again when none
+            is published.
 
     Returns:
         The candidate's name; "" where there is none.
@@ -88,7 +137,20 @@ def name_reference(candidates: Sequence[Candidate], wanted: str) -> str:
         fitting = [each for each in candidates if wanted in _names(each)]
         return min(fitting, key=lambda each: _names(each).index(wanted)).name if fitting else ""
     published = [each for each in candidates if each.entry.weights.top1 is not None]
-    return max(published, key=lambda each: each.entry.weights.top1 or 0.0).name if published else ""
+    return max(published, key=lambda each: prior(each) or 0.0).name if published else ""
+
+
+def prior(candidate: Candidate) -> float | None:
+    """Return what is to be expected of a candidate by what was published: its ImageNet accuracy, in [0, 1].
+
+    It is a little less, not enough to change the order of models, the farther its resolution is from that the
+    accuracy was measured at. None where nothing was published.
+    """
+    weights, side = candidate.entry.weights, candidate.resolution
+    if weights.top1 is None:
+        return None
+    native = weights.preprocessing.input_size[0]
+    return weights.top1 - (1e-8 * abs(side - native) if isinstance(side, int) else 0.0)
 
 
 def _names(candidate: Candidate) -> list[str]:

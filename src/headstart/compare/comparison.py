@@ -9,14 +9,18 @@ from pathlib import Path
 
 from headstart.audit import Audit, audit
 from headstart.catalog.entry import ModelEntry
+from headstart.compare.attempts import Attempts
+from headstart.compare.budget import Purse, parse_budget
 from headstart.compare.candidates import Candidate, find_entries, list_candidates, name_reference
 from headstart.compare.choice import Choice, choose
+from headstart.compare.contest import Contest
 from headstart.compare.evidence import (
     Embedded,
     Evidence,
     candidate_preprocessing,
-    embed_candidate,
+    embed_pictures,
     gather,
+    load_candidate,
     read_evidence,
     write_evidence,
 )
@@ -32,7 +36,7 @@ from headstart.compare.provenance import (
 )
 from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison, Look, Row
 from headstart.compare.run_folder import COMPARISON_FILE, RunFolder, load_comparison
-from headstart.core.errors import DataError, HeadstartError, InputError, StorageError
+from headstart.core.errors import InputError
 from headstart.core.machine import describe_machine
 from headstart.core.progress import SILENT, Progress
 from headstart.core.runner import Runner, SerialRunner
@@ -42,10 +46,7 @@ from headstart.data.split import Sample
 from headstart.embed import PixelStore, PlanOptions, sample_sides
 from headstart.models import Classifier, save_folder
 
-# What may go wrong with one candidate without spoiling the others; a full disk spoils all.
-# timm and torch raise the built-in ones where a network cannot take an input of some size.
-_CANDIDATE_ERRORS = (HeadstartError, RuntimeError, ValueError, AssertionError, NotImplementedError)
-_RUN_ERRORS = (StorageError, DataError)
+_MAX_KINDS = 2  # of pixels that a race keeps for every picture
 
 
 def compare(
@@ -64,7 +65,7 @@ def compare(
         pictures: splits, or a data set or sample that is split with the seed of `options`. What was not
             scanned yet is read first: unreadable pictures are left out, and duplicates across the parts.
         out: the run's folder; None is "headstart-runs/NAME". A run that was killed goes on where it stopped.
-        options: resolutions, fit, device, precision, reference, seed.
+        options: resolutions, fit, device, precision, reference, budget, seed.
         progress: told about everything that takes time, and about every decision.
         runner: who runs the candidates.
 
@@ -76,8 +77,10 @@ def compare(
         DataError: the pictures cannot be used.
         InputError: an option cannot be used, or the folder holds another run.
         StorageError: the folder or the cache cannot be written.
+        Stopped: Ctrl-C; it holds the ranking so far.
     """
     _check(options)
+    purse = Purse(parse_budget(options.budget)) if options.budget else None
     found = find_entries(models)
     candidates = list_candidates(found.entries, options)
     reference = name_reference(candidates, options.reference)
@@ -87,17 +90,22 @@ def compare(
             hint=f"candidates: {', '.join(each.name for each in candidates)}",
         )
     with _open_store(candidates, all_pictures(pictures), options) as store:
+        # Few candidates of a race see all pictures: pixels in many ways are made when they are wanted.
+        keeper = None if purse is not None and store.num_kinds > _MAX_KINDS else store
+        started = time.perf_counter()
         splits = prepare_splits(
             pictures,
             seed=options.seed,
             max_unreadable=options.max_unreadable,
-            keeper=store,
+            keeper=keeper,
             progress=progress,
         )
+        num_pictures = sum(map(len, list_parts(splits)))
+        decode_seconds = 0.0 if keeper else (time.perf_counter() - started) / num_pictures
         folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
         with folder.hold():
-            race = _Race(candidates, splits, reference, options, folder, store, progress)
-            comparison = race.run(runner, found.notes)
+            run = _Run(candidates, splits, reference, options, folder, store, decode_seconds, progress)
+            comparison = run.run(runner, found.notes, purse)
             if options.audit == "full" and comparison.chosen and comparison.audit is None:
                 found_wrong = _audit(comparison, splits, options, progress)
                 comparison = folder.save(replace(comparison, audit=found_wrong))
@@ -137,7 +145,19 @@ def _open_store(
     return PixelStore(kinds, decoder="exact" if options.plan == "exact" else "fast")
 
 
-class _Race:
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, with the ranking so far.
+
+    Attributes:
+        comparison: without a chosen model; it is saved nowhere.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__("stopped")
+        self.comparison = comparison
+
+
+class _Run:
     """One comparison on its way; the decisions it takes are kept in order."""
 
     def __init__(
@@ -148,23 +168,37 @@ class _Race:
         options: CompareOptions,
         folder: RunFolder,
         store: PixelStore,
+        decode_seconds: float,
         progress: Progress,
     ) -> None:
         self._candidates = candidates
-        self._splits = splits
-        self._selection = replace(splits, test=None)  # all that the choice may rest on
+        self._all = splits
+        self._splits = splits  # what the finalists see; all, unless a budget is too small for that
         self._reference = reference
         self._options = options
         self._folder = folder
         self._store = store
+        self._decode_seconds = decode_seconds
         self._progress = progress
         self._sides = sample_sides(concatenate(list_parts(splits)))
+        self._attempts = Attempts(self._tell)
+        self._evidence: list[Evidence] = []
+        self._contest: Contest | None = None
         self._decisions: list[str] = []
         self._started = datetime.datetime.now(datetime.UTC)
         self._clock = time.perf_counter()
 
-    def run(self, runner: Runner, notes: Sequence[str]) -> Comparison:
-        """Run what is not done yet, choose, look at the test set, and save."""
+    @property
+    def _selection(self) -> Splits:
+        """All that the choice may rest on."""
+        return replace(self._splits, test=None)
+
+    def run(self, runner: Runner, notes: Sequence[str], purse: Purse | None) -> Comparison:
+        """Run what is not done yet, choose, look at the test set, and save.
+
+        Raises:
+            Stopped: Ctrl-C came when some candidates had results.
+        """
         before = self._earlier()
         if before is not None and all(not row.error for row in before.rows):
             self._progress.note(f"{self._folder.path} holds this comparison already; nothing to do")
@@ -172,15 +206,18 @@ class _Race:
         for note in notes:
             self._decide(note)
         self._decide(f"reference, named before any evidence: {self._reference or 'none'}")
-        outcomes = list(runner.map(self._try, self._candidates))
-        evidence = [each for each in outcomes if isinstance(each, Evidence)]
-        failed = [each for each in outcomes if isinstance(each, Row)]
-        if not evidence:
-            return self._folder.save(self._record(failed))
-        labels = (self._selection.val or self._selection.train).labels
-        choice = choose(evidence, labels, seed=self._options.seed)
+        try:
+            if purse is None:
+                list(runner.map(self._gather, self._candidates))
+            else:
+                self._race(purse)
+        except KeyboardInterrupt as stop:
+            raise Stopped(self._so_far()) from stop
+        if not self._evidence:
+            return self._folder.save(self._record(self._left_rows()))
+        choice = self._choose()
         self._decide(f"chosen: {choice.reason}")
-        return self._finish(evidence, choice, failed, before.looks if before else ())
+        return self._finish(choice, before.looks if before else ())
 
     def _earlier(self) -> Comparison | None:
         there = (self._folder.path / COMPARISON_FILE).is_file()
@@ -190,58 +227,89 @@ class _Race:
         self._decisions.append(text)
         self._folder.log(text)
 
-    def _try(self, candidate: Candidate) -> Evidence | Row:
-        """Return a candidate's evidence, or its row with the error."""
-        kept = self._folder.load_piece(candidate.name)
-        if kept is not None:
-            self._decide(f"{candidate.name}: evidence kept from an earlier start")
-            return read_evidence(candidate, *kept)
-        try:
-            embedded = self._embed(candidate)
-            evidence = gather(
-                candidate, embedded, self._selection, seed=self._options.seed, progress=self._progress
-            )
-        except _RUN_ERRORS:
-            raise
-        except _CANDIDATE_ERRORS as error:
-            return self._failed(candidate, error)
-        self._decide(f"{candidate.name}: {evidence.resolution} px, {evidence.plan}")
-        self._folder.save_piece(candidate.name, *write_evidence(evidence))
-        return evidence
+    def _tell(self, text: str) -> None:
+        """Log a decision that the user should hear of at once."""
+        self._decide(text)
+        self._progress.note(text)
 
-    def _embed(self, candidate: Candidate) -> Embedded:
-        return embed_candidate(
-            candidate,
-            self._splits,
+    def _race(self, purse: Purse) -> None:
+        """Find the finalists under a budget, and gather their evidence."""
+        self._contest = Contest(
+            self._candidates,
+            self._all,
             self._sides,
             options=self._options,
             store=self._store,
+            purse=purse,
+            decode_seconds=self._decode_seconds,
+            folder=self._folder,
+            attempts=self._attempts,
+            tell=self._tell,
+            progress=self._progress,
+        )
+        for candidate, splits in self._contest.finalists():
+            self._splits = splits
+            self._gather(candidate)
+
+    def _gather(self, candidate: Candidate) -> None:
+        """Gather a candidate's evidence, or note its error."""
+        kept = self._folder.load_piece(candidate.name)
+        if kept is not None:
+            self._decide(f"{candidate.name}: evidence kept from an earlier start")
+            self._evidence.append(read_evidence(candidate, *kept))
+            return
+        found = self._attempts.run(candidate, lambda: self._new_evidence(candidate))
+        if found is not None:
+            self._decide(f"{candidate.name}: {found.resolution} px, {found.plan}")
+            self._folder.save_piece(candidate.name, *write_evidence(found))
+            self._evidence.append(found)
+
+    def _new_evidence(self, candidate: Candidate) -> Evidence:
+        # Without a budget the test pictures go through at once, too: that looks at no label.
+        parts = list_parts(self._splits if self._contest is None else self._selection)
+        return gather(
+            candidate,
+            self._embed(candidate, parts),
+            self._selection,
+            seed=self._options.seed,
             progress=self._progress,
         )
 
-    def _failed(self, candidate: Candidate, error: Exception) -> Row:
-        message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        self._decide(f"{candidate.name}: failed: {message}")
-        self._progress.note(f"{candidate.name} failed: {message}")
-        return Row(
-            name=candidate.name,
-            model=candidate.entry.name,
-            entry=candidate.entry,
-            resolution=0,
-            error=message,
-            hint=getattr(error, "hint", ""),
+    def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset]) -> Embedded:
+        if self._contest is not None:
+            classifier = self._contest.field.classifier(candidate)
+        else:
+            classifier = load_candidate(
+                candidate, self._all.train, self._sides, store=self._store, progress=self._progress
+            )
+        return embed_pictures(
+            classifier, parts, options=self._options, store=self._store, progress=self._progress
         )
 
-    def _finish(
-        self, evidence: Sequence[Evidence], choice: Choice, failed: Sequence[Row], looks: Sequence[Look]
-    ) -> Comparison:
+    def _choose(self) -> Choice:
+        labels = (self._selection.val or self._selection.train).labels
+        return choose(self._evidence, labels, seed=self._options.seed)
+
+    def _left_rows(self) -> list[Row]:
+        """Return the rows of candidates without evidence: those that left a race, then those that failed."""
+        left = self._contest.rows() if self._contest is not None else []
+        return [*left, *self._attempts.failed.values()]
+
+    def _so_far(self) -> Comparison:
+        """Return the ranking as far as it is known."""
+        ranked = self._choose().rows if self._evidence else ()
+        reason = "Stopped before the end: this is the ranking so far."
+        return replace(self._record([*ranked, *self._left_rows()]), reason=reason)
+
+    def _finish(self, choice: Choice, looks: Sequence[Look]) -> Comparison:
+        evidence = self._evidence
         winner = evidence[choice.best]
-        final, classifier, looks = self._estimate(evidence, winner, looks)
+        final, classifier, looks = self._estimate(winner, looks)
         rivals = [each for each in evidence if each.candidate.name == self._reference and each is not winner]
         if self._splits.test is not None and rivals:
             _, _, looks = self._look(rivals[0], "reference", looks)
         comparison = replace(
-            self._record([*choice.rows, *failed]),
+            self._record([*choice.rows, *self._left_rows()]),
             chosen=winner.candidate.name,
             reason=choice.reason,
             looks=tuple(looks),
@@ -256,23 +324,25 @@ class _Race:
         return self._folder.save(comparison)
 
     def _estimate(
-        self, evidence: Sequence[Evidence], winner: Evidence, looks: Sequence[Look]
+        self, winner: Evidence, looks: Sequence[Look]
     ) -> tuple[FinalPredictions, Classifier, Sequence[Look]]:
         """Return what the final estimate rests on, the trained winner, and the looks with this one added."""
         if self._splits.test is not None:
             return self._look(winner, "chosen", looks)
         self._decide("no locked test set: the estimate is nested cross-validation of the whole choice")
-        final = nested_estimate(evidence, self._splits.train, seed=self._options.seed)
+        final = nested_estimate(self._evidence, self._splits.train, seed=self._options.seed)
         return final, self._train(winner)[0], looks
 
     def _look(
         self, evidence: Evidence, role: str, looks: Sequence[Look]
     ) -> tuple[FinalPredictions, Classifier, Sequence[Look]]:
         """Train a candidate and score it on the test set; a look taken before is not counted again."""
-        classifier, embedded = self._train(evidence)
         test = self._splits.test
         if test is None:
             raise InputError("these splits have no test set to look at")
+        classifier, embedded = self._train(evidence)
+        if self._contest is not None:
+            self._contest.charge(evidence.candidate, len(test))
         final = look_at_test(classifier, embedded, test, seed=self._options.seed)
         look = Look(model=evidence.candidate.name, role=role, evaluation=final.evaluation)
         if (look.model, look.role) in [(each.model, each.role) for each in looks]:
@@ -281,7 +351,7 @@ class _Race:
         return final, classifier, (*looks, look)
 
     def _train(self, evidence: Evidence) -> tuple[Classifier, Embedded]:
-        embedded = self._embed(evidence.candidate)
+        embedded = self._embed(evidence.candidate, list_parts(self._splits))
         self._progress.start(f"training {evidence.candidate.name} on all pictures that are not locked away")
         # A validation part is a fifth of the pictures: with it, the best strength is hardly another.
         held_out = self._selection.val is not None
@@ -297,17 +367,17 @@ class _Race:
     def _digests(self, evidence: Sequence[Evidence]) -> dict[str, str]:
         return {
             "settings": self._folder.digest,
-            "pictures": fingerprint(self._splits),
+            "pictures": fingerprint(self._all),
             **{each.candidate.name: each.backbone for each in evidence},
         }
 
     def _record(self, rows: Sequence[Row]) -> Comparison:
         """Return the record of a comparison without a winner."""
-        everything = concatenate(list_parts(self._splits))
+        everything = concatenate(list_parts(self._all))
         return Comparison(
             dataset_name=everything.name,
             dataset_location=Path(everything.location).name or everything.name,
-            fingerprint=fingerprint(self._splits),
+            fingerprint=fingerprint(self._all),
             class_names=everything.class_names,
             class_counts=tuple(int(count) for count in everything.class_counts()),
             rows=tuple(rows),
@@ -318,7 +388,7 @@ class _Race:
             final=None,
             confusion=(),
             mistakes=(),
-            excluded=self._splits.excluded,
+            excluded=self._all.excluded,
             num_duplicates=count_duplicates(everything),
             protocol=describe_protocol(self._splits),
             preprocessing=None,
@@ -327,9 +397,10 @@ class _Race:
             command=self._options.command,
             versions=list_versions(),
             machine=describe_machine(),
-            digests={"settings": self._folder.digest, "pictures": fingerprint(self._splits)},
+            digests={"settings": self._folder.digest, "pictures": fingerprint(self._all)},
             seconds=time.perf_counter() - self._clock,
             started=self._started.isoformat(timespec="seconds"),
+            race=self._contest.summary() if self._contest is not None else None,
         )
 
 

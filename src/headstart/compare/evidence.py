@@ -21,7 +21,7 @@ from headstart.core.records import from_json, to_json
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.partition import inseparable
-from headstart.embed import Embeddings, Engine, PixelStore, PlanOptions, choose_resolution, embed
+from headstart.embed import Embeddings, Engine, PixelStore, Plan, PlanOptions, choose_resolution, embed
 from headstart.embed.reestimate import reestimate_on
 from headstart.evaluate import measure_latency
 from headstart.models import Classifier, load
@@ -77,24 +77,22 @@ class Embedded:
         return "cuda" if self.embeddings.plan.device == "cuda" else "cpu"
 
 
-def embed_candidate(
+def load_candidate(
     candidate: Candidate,
-    splits: Splits,
+    train: ImageDataset,
     sides: npt.NDArray[np.int64],
     *,
-    options: CompareOptions,
     store: PixelStore,
     progress: Progress,
-) -> Embedded:
-    """Load a candidate and embed every picture, those of the test part too: that looks at no label.
+) -> Classifier:
+    """Return a candidate's network as it is to be used.
 
     Args:
         candidate: whom to load.
-        splits: the pictures.
+        train: training pictures, for batch norms whose statistics are taken from them.
         sides: int64 of shape (N,): shorter sides of the pictures, for the resolution.
-        options: device, precision and plan.
         store: the pixels that all candidates share.
-        progress: told about download and embedding.
+        progress: told about the download.
     """
     classifier = load(candidate.entry, progress=progress)
     classifier = classifier.with_preprocessing(
@@ -102,10 +100,29 @@ def embed_candidate(
     )
     if candidate.feature_point != "pooled":
         classifier = classifier.with_feature_point(candidate.feature_point)
-    plan = PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
     if candidate.batch_norm == "reestimated":
-        classifier = reestimate_on(classifier, splits.train, store=store, progress=progress)
-    parts = [part for part in (splits.train, splits.val, splits.test) if part is not None]
+        classifier = reestimate_on(classifier, train, store=store, progress=progress)
+    return classifier
+
+
+def embed_pictures(
+    classifier: Classifier,
+    parts: Sequence[ImageDataset],
+    *,
+    options: CompareOptions,
+    store: PixelStore,
+    progress: Progress,
+) -> Embedded:
+    """Return a network with its features of all pictures of some parts; no label is looked at.
+
+    Args:
+        classifier: the network.
+        parts: of which no two share a picture.
+        options: device, precision and plan.
+        store: the pixels that all candidates share.
+        progress: told about every picture.
+    """
+    plan = PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
     embeddings = embed(classifier, concatenate(parts), options=plan, store=store, progress=progress)
     return Embedded(classifier=classifier, embeddings=embeddings)
 
@@ -239,15 +256,20 @@ def _cross_validate(
 
 def _cost(embedded: Embedded) -> Cost:
     embeddings, classifier = embedded.embeddings, embedded.classifier
-    # One picture at a time is what nobody compiles a network of this size for.
-    engine = Engine(classifier, replace(embeddings.plan, compiled=False, batch_size=1))
-    picture = np.zeros((1, *classifier.preprocessing.input_size, 3), np.uint8)
     rate = embeddings.num_computed / embeddings.seconds if embeddings.num_computed else None
     return Cost(
-        latency_ms=measure_latency(lambda: engine.features(picture)),
+        latency_ms=network_latency(classifier, embeddings.plan),
         pictures_per_second=rate,
         num_params=classifier.num_params,
     )
+
+
+def network_latency(classifier: Classifier, plan: Plan) -> float:
+    """Return the time of one picture through a network, in milliseconds."""
+    # One picture at a time is what nobody compiles a network of this size for.
+    engine = Engine(classifier, replace(plan, compiled=False, batch_size=1))
+    picture = np.zeros((1, *classifier.preprocessing.input_size, 3), np.uint8)
+    return measure_latency(lambda: engine.features(picture))
 
 
 def write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:

@@ -8,7 +8,7 @@ from headstart.audit.pictures import Audit
 from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
 from headstart.core.errors import StorageError
 from headstart.data.dataset import Exclusion
-from headstart.evaluate.records import Evaluation, PairedDifference
+from headstart.evaluate.records import Estimate, Evaluation, PairedDifference
 
 MODEL_FOLDER = "model"
 BatchNorm: TypeAlias = Literal["pretrained", "reestimated"]
@@ -39,6 +39,13 @@ class CompareOptions:
         command: the command that makes this comparison again, for the record; "" when there is none.
         audit: "full" looks at pictures and labels with the chosen model's features, after the choice; see
             `headstart.audit`. It decides nothing.
+        budget: what the comparison may spend: time, downloads included ("10m", "2h"), or pictures that go
+            through networks ("50000images"). "" runs every candidate on all pictures.
+        max_download_bytes: weights to fetch under a budget, in all; what does not fit is left out.
+        max_latency_ms: under a budget, the best candidate that takes no longer for a picture stays in to the
+            end; None protects nobody.
+        keep_weights: False deletes, at the end, the weights that this run fetched for candidates that were
+            not chosen.
     """
 
     resolutions: tuple[int | Literal["native", "auto"], ...] = ("auto",)
@@ -53,6 +60,10 @@ class CompareOptions:
     seed: int = 0
     command: str = ""
     audit: Literal["quick", "full"] = "quick"
+    budget: str = ""
+    max_download_bytes: int = 5 * 10**9
+    max_latency_ms: float | None = None
+    keep_weights: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +79,54 @@ class Cost:
     latency_ms: float
     pictures_per_second: float | None
     num_params: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Screening:
+    """Why a candidate of a race did not get to the end, and how it stood when it left.
+
+    Attributes:
+        exit: "worse" beyond doubt; "set aside" for want of budget; "running" where the race was stopped.
+        reason: in words.
+        num_train: training pictures it had seen; 0 where it never ran.
+        num_val: validation pictures it had seen.
+        accuracy: of the better of two heads that need no solver, ridge regression and nearest neighbours, on
+            all of them, each predicted by a head that had not seen it; None where it never ran.
+        neighbours: accuracy of the nearest neighbours on the same pictures, in [0, 1].
+        h_score: regularised H-score of the training pictures, at least 0.
+        log_me: LogME of the training pictures, in nats a picture.
+    """
+
+    exit: str
+    reason: str
+    num_train: int = 0
+    num_val: int = 0
+    accuracy: Estimate | None = None
+    neighbours: float | None = None
+    h_score: float | None = None
+    log_me: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaceSummary:
+    """What a race under a budget did.
+
+    Attributes:
+        budget: as it was given: "10m".
+        rungs: training pictures, validation pictures and number of candidates of every rung; the last is that
+            of the finalists.
+        expected: what it was said to take, in seconds or pictures, before it started.
+        spent: what it took, in the same unit; of all its starts where it was stopped in between.
+        unit: "seconds" or "pictures".
+        num_pictures: how often a picture went through a network or its features came from the cache.
+    """
+
+    budget: str
+    rungs: tuple[tuple[int, int, int], ...]
+    expected: float
+    spent: float
+    unit: str
+    num_pictures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +148,7 @@ class Row:
         plan: how the features were computed, in words: "bf16, channels-last, batch 64".
         cost: measured cost; None when it failed.
         feature_dim: D of the features; 0 when it failed.
+        screening: how it left a race before the end; None for those that ran in full.
     """
 
     name: str
@@ -104,6 +164,7 @@ class Row:
     plan: str = ""
     cost: Cost | None = None
     feature_dim: int = 0
+    screening: Screening | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +232,7 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A whole comparison.
+    """A whole comparison, or what there is of one that was stopped.
 
     Attributes:
         dataset_name: short name of the data set.
@@ -179,7 +240,8 @@ class Comparison:
         fingerprint: the data set's fingerprint.
         class_names: K names.
         class_counts: pictures a class, in the order of `class_names`.
-        rows: all candidates: by validation accuracy, best first, failed ones last.
+        rows: all candidates: by validation accuracy, best first; then those that left a race before the end,
+            the most promising first; failed ones last.
         chosen: name of the chosen row; "" when all failed.
         reason: why that row, in one or two sentences.
         reference: name of the row that was named as reference beforehand; "" when there is none.
@@ -200,6 +262,7 @@ class Comparison:
         seconds: wall-clock time of the run that finished it.
         started: date and time of the start, ISO 8601 in UTC.
         audit: what is wrong with the pictures; None where it was not looked for.
+        race: what was spent on what; None without a budget.
         folder: where it lies on this machine; None inside the file.
     """
 
@@ -229,12 +292,16 @@ class Comparison:
     seconds: float
     started: str
     audit: Audit | None = None
+    race: RaceSummary | None = None
     folder: Path | None = None
 
     def __str__(self) -> str:
         """Return the ranking as a plain table."""
         lines = [f"{'model':<44} {'validation accuracy':<24} tied"]
         for row in self.rows:
+            if row.screening is not None:
+                lines.append(f"{row.name:<44} {row.screening.exit}: {row.screening.reason}")
+                continue
             if row.validation is None:
                 lines.append(f"{row.name:<44} failed: {row.error}")
                 continue

@@ -9,6 +9,7 @@
     model/                  the chosen model, trained
     thumbnails/             the most confident mistakes, small
     run.log                 decisions, with the time
+    race.json               what a race measured and planned, so that it goes on as it began
 """
 
 import datetime
@@ -31,6 +32,7 @@ from headstart.core.records import dumps, from_json, read_json, to_json
 
 COMPARISON_FILE = "comparison.json"
 SETTINGS_FILE = "settings.json"
+RACE_FILE = "race.json"
 THUMBNAILS = "thumbnails"
 
 # What a run that was killed right after its start leaves: the lock and the settings' temporary file.
@@ -104,6 +106,17 @@ class RunFolder:
             return dict(read_json(base.with_suffix(".json"))), load_file(base.with_suffix(".safetensors"))
         except (OSError, SafetensorError, ValueError):
             return None
+
+    def save_race(self, record: dict[str, Any]) -> None:
+        """Keep what a race measured and planned."""
+        write_text(self.path / RACE_FILE, dumps(record))
+
+    def load_race(self) -> dict[str, Any]:
+        """Return what a race measured and planned, {} where nothing was kept."""
+        try:
+            return dict(read_json(self.path / RACE_FILE))
+        except (StorageError, TypeError, ValueError):
+            return {}
 
     def save(self, comparison: Comparison) -> Comparison:
         """Write the result; return it with its folder."""

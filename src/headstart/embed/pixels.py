@@ -64,6 +64,11 @@ class PixelStore:
         self._lock = threading.Lock()
         self._num_threads = torch.get_num_threads()
 
+    @property
+    def num_kinds(self) -> int:
+        """How many ways of preparing a picture are kept."""
+        return len(self._kinds)
+
     def __enter__(self) -> "PixelStore":
         return self
 

@@ -13,6 +13,7 @@ from headstart.core.lazy import lazy_attributes
 from headstart.core.offline import OFFLINE_VARIABLE
 from headstart.weights.local_file import WeightsFile
 from headstart.weights.mirror import MIRROR_VARIABLE
+from headstart.weights.reach import is_reachable
 from headstart.weights.weights_file import fetch
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "WeightsState",
     "fetch",
     "fetched_tensors",
+    "is_reachable",
     "read_bundle",
     "read_tensors",
     "weights_state",

@@ -1,0 +1,49 @@
+"""What goes wrong with one candidate does not spoil the others: it becomes a row with its error."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from headstart.compare.candidates import Candidate
+from headstart.compare.records import Row
+from headstart.core.errors import DataError, HeadstartError, StorageError
+
+Result = TypeVar("Result")
+
+# timm and torch raise the built-in ones where a network cannot take an input of some size.
+_CANDIDATE_ERRORS = (HeadstartError, RuntimeError, ValueError, AssertionError, NotImplementedError)
+_RUN_ERRORS = (StorageError, DataError)  # a full disk spoils all
+
+
+class Attempts:
+    """Runs pieces of work for candidates.
+
+    Attributes:
+        failed: rows with errors, by name, of those with which something went wrong.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.failed: dict[str, Row] = {}
+        self._tell = tell
+
+    def run(self, candidate: Candidate, work: Callable[[], Result]) -> Result | None:
+        """Return what a piece of work returns; None, with a row in `failed`, where the candidate fails.
+
+        Raises:
+            StorageError, DataError: something that is no fault of the candidate.
+        """
+        try:
+            return work()
+        except _RUN_ERRORS:
+            raise
+        except _CANDIDATE_ERRORS as error:
+            message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            self._tell(f"{candidate.name}: failed: {message}")
+            self.failed[candidate.name] = Row(
+                name=candidate.name,
+                model=candidate.entry.name,
+                entry=candidate.entry,
+                resolution=0,
+                error=message,
+                hint=getattr(error, "hint", ""),
+            )
+            return None

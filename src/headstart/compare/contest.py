@@ -1,0 +1,325 @@
+"""A comparison under a budget: candidates are met and timed, the race is planned, run, and kept."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.compare.attempts import Attempts
+from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
+from headstart.compare.candidates import Candidate, prior
+from headstart.compare.field import Field, Measured
+from headstart.compare.race import Entrant, Race
+from headstart.compare.records import CompareOptions, RaceSummary, Row, Screening
+from headstart.compare.run_folder import RunFolder
+from headstart.compare.schedule import Rung, Schedule, draw_order, plan
+from headstart.core.progress import Progress
+from headstart.core.records import from_json, to_json
+from headstart.data import ImageDataset, Splits
+from headstart.data.dataset import concatenate
+from headstart.embed import PixelStore
+from headstart.evaluate import wilson
+
+Integers = npt.NDArray[np.int64]
+
+FINISH_SHARE = 0.1
+"""Of a budget in time, what is kept for heads, the chosen model's training and the test set."""
+
+
+class Contest:
+    """One race of a comparison.
+
+    Args:
+        candidates: all that may run.
+        splits: the pictures; those of the test part are only counted.
+        sides: int64 of shape (N,): shorter sides of the pictures.
+        options: limits, device, precision, plan, seed.
+        store: the pixels that all candidates share.
+        purse: the budget.
+        decode_seconds: for one picture, where its pixels were not kept when it was scanned; else 0.
+        folder: of the run; keeps what was measured and planned.
+        attempts: where failures go.
+        tell: told every decision.
+        progress: told about everything that takes time.
+
+    Attributes:
+        field: the candidates' networks.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        splits: Splits,
+        sides: Integers,
+        *,
+        options: CompareOptions,
+        store: PixelStore,
+        purse: Purse,
+        decode_seconds: float,
+        folder: RunFolder,
+        attempts: Attempts,
+        tell: Callable[[str], None],
+        progress: Progress,
+    ) -> None:
+        parts = [splits.train] if splits.val is None else [splits.train, splits.val]
+        pictures = concatenate(parts)
+        self._candidates = {each.name: each for each in candidates}
+        self._splits = splits
+        self._labels = pictures.labels
+        self._options = options
+        self._purse = purse
+        self._decode_seconds = decode_seconds
+        self._folder = folder
+        self._kept = folder.load_race()
+        self._attempts = attempts
+        self._tell = tell
+        self._deadline = Deadline(progress, purse)
+        self._measured: dict[str, Measured] = {}
+        self._left_out: dict[str, str] = {}
+        self._race: Race | None = None
+        self._finished: set[str] = set()
+        self._expected = 0.0
+        self.field = Field(
+            pictures,
+            splits.train,
+            sides,
+            options=options,
+            store=store,
+            purse=purse,
+            attempts=attempts,
+            progress=self._deadline,
+        )
+
+    def finalists(self) -> Iterator[tuple[Candidate, Splits]]:
+        """Run the race; yield the finalists, the most promising first, and what they are to see."""
+        self._meet()
+        if not self._measured:
+            return
+        self._race = Race(
+            entrants=[self._entrant(name) for name in self._measured],
+            labels=self._labels,
+            num_train=len(self._splits.train),
+            num_classes=self._splits.train.num_classes,
+            schedule=self._plan(),
+            purse=self._purse,
+            seed=self._options.seed,
+            max_latency_ms=self._options.max_latency_ms,
+            decide=self._decide,
+        )
+        finalists = self._race.run()
+        if not finalists:
+            return
+        rung = self._last_rung(finalists)
+        splits = self._beginning(rung)
+        for entrant in finalists:
+            candidate = self._candidates[entrant.name]
+            if self._finished and not self._race.has_room(entrant, rung):
+                self._race.leave(entrant, "set aside", self._last, "the budget has no room for it")
+                continue
+            num_new = rung.num_pictures - self._race.pictures_seen(entrant.name)
+            with self._watched(entrant):
+                yield candidate, splits
+                self._race.charge(entrant, num_new)
+                self._finished.add(entrant.name)
+            self._keep()
+
+    def charge(self, candidate: Candidate, num_pictures: int) -> None:
+        """Count pictures that a candidate sees after the race."""
+        if self._race is not None:
+            entrant = next(each for each in self._race.entrants if each.name == candidate.name)
+            self._race.charge(entrant, num_pictures)
+            self._keep()
+
+    def rows(self) -> list[Row]:
+        """Return the rows of those that did not get to the end, the most promising first."""
+        score = self._race.score if self._race is not None else lambda name: 0.0
+        names = [name for name in self._candidates if name not in self._finished | {*self._attempts.failed}]
+        return [self._row(name) for name in sorted(names, key=lambda name: -score(name))]
+
+    def summary(self) -> RaceSummary:
+        """Return what was spent on what, until now."""
+        race = self._race
+        return RaceSummary(
+            budget=self._options.budget,
+            rungs=tuple(
+                (rung.num_train, rung.num_val, rung.num_candidates)
+                for rung in (race.schedule.rungs if race is not None else ())
+            ),
+            expected=self._expected,
+            spent=self._purse.spent(),
+            unit=self._purse.budget.unit,
+            num_pictures=race.num_pictures if race is not None else 0,
+        )
+
+    @property
+    def _last(self) -> int:
+        return len(self._race.schedule.rungs) - 1 if self._race is not None else 0
+
+    def _decide(self, text: str) -> None:
+        self._tell(text)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Write down what was measured, planned and spent."""
+        record = {
+            "measured": self._measured,
+            "left_out": self._left_out,
+            "spent": self._purse.spent(),
+            "expected": self._expected,
+        }
+        self._kept = {**self._kept, **to_json(record)}
+        self._folder.save_race(self._kept)
+
+    def _meet(self) -> None:
+        """Load and time the candidates, or take what an earlier start measured."""
+        if "measured" in self._kept:
+            self._measured = from_json(dict[str, Measured], self._kept["measured"])
+            self._left_out = dict(self._kept["left_out"])
+            self._purse.resume(float(self._kept["spent"]))
+            return
+        self._measured = self.field.meet([*self._candidates.values()])
+        self._left_out = self.field.left_out
+        for name, reason in self._left_out.items():
+            self._tell(f"{name}: left out: {reason}")
+        self._keep()
+
+    def _entrant(self, name: str) -> Entrant:
+        candidate, measured = self._candidates[name], self._measured[name]
+
+        def features(rows: Integers) -> npt.NDArray[np.float32] | None:
+            reserve = self._purse.left() / 2
+            with self._deadline.leaving(reserve):
+                return self._attempts.run(candidate, lambda: self.field.features(candidate, rows))
+
+        return Entrant(
+            name=name,
+            cost=measured.seconds if self._purse.is_clock else 1.0,
+            prior=prior(candidate),
+            latency_ms=measured.latency_ms,
+            features=features,
+        )
+
+    def _plan(self) -> Schedule:
+        """Plan the rungs, and say how long they will take; what an earlier start planned is kept."""
+        if "schedule" in self._kept:
+            self._expected = float(self._kept["expected"])
+            return from_json(Schedule, self._kept["schedule"])
+        if self._purse.is_clock:
+            self._purse.reserve = FINISH_SHARE * self._purse.budget.amount
+        measured = [*self._measured.values()]
+        num_val = 0 if self._splits.val is None else len(self._splits.val)
+        decoding = self._decode_seconds * len(self._labels)
+        schedule = plan(
+            [each.seconds if self._purse.is_clock else 1.0 for each in measured],
+            fixed=float(np.mean([each.fixed_seconds for each in measured])),
+            num_train=len(self._splits.train),
+            num_val=num_val,
+            num_classes=self._splits.train.num_classes,
+            num_after=len(self._splits.test or ()),
+            budget=self._purse.left() - decoding,
+        )
+        spent = self._purse.spent() + decoding if self._purse.is_clock else 0.0
+        self._expected = spent + schedule.expected_cost
+        self._kept["schedule"] = to_json(schedule)
+        self._decide(describe_schedule(schedule, self._expected, self._purse, self._splits))
+        return schedule
+
+    def _last_rung(self, finalists: Sequence[Entrant]) -> Rung:
+        """Return what the finalists see; what an earlier start decided is kept."""
+        if "last_rung" in self._kept:
+            return from_json(Rung, self._kept["last_rung"])
+        if self._race is None:
+            raise RuntimeError("there is no race")
+        rung = self._race.last_rung(finalists, num_after=len(self._splits.test or ()))
+        self._kept["last_rung"] = to_json(rung)
+        if rung.num_pictures < len(self._labels):
+            self._decide(
+                f"the budget has room for {rung.num_pictures:,} of {len(self._labels):,} pictures: the "
+                "finalists are judged and trained on these"
+            )
+        self._keep()
+        return rung
+
+    def _beginning(self, rung: Rung) -> Splits:
+        """Return the pictures of the last rung, and as large a share of the test part."""
+        if rung.num_pictures >= len(self._labels):
+            return self._splits
+        share = rung.num_pictures / len(self._labels)
+        splits, seed = self._splits, self._options.seed
+
+        def first(part: ImageDataset, count: int) -> ImageDataset:
+            return part.select(np.sort(draw_order(part.labels, seed=seed)[: max(1, count)]))
+
+        return replace(
+            splits,
+            train=first(splits.train, rung.num_train),
+            val=splits.val and first(splits.val, rung.num_val),
+            test=splits.test and first(splits.test, round(share * len(splits.test))),
+        )
+
+    @contextmanager
+    def _watched(self, entrant: Entrant) -> Iterator[None]:
+        """Let a finalist that is not the first be stopped by the end of the budget."""
+        if not self._finished:
+            yield
+            return
+        try:
+            with self._deadline.leaving(0.0):
+                yield
+        except OutOfBudgetError:
+            if self._race is not None:
+                self._race.leave(entrant, "set aside", self._last, "the budget ended while it ran")
+
+    def _row(self, name: str) -> Row:
+        candidate, measured = self._candidates[name], self._measured.get(name)
+        return Row(
+            name=name,
+            model=candidate.entry.name,
+            entry=candidate.entry,
+            resolution=measured.resolution if measured is not None else 0,
+            feature_dim=measured.feature_dim if measured is not None else 0,
+            screening=self._screening(name),
+        )
+
+    def _screening(self, name: str) -> Screening:
+        left = self._race.exits.get(name) if self._race is not None else None
+        kind, reason = (left.kind, left.reason) if left else ("running", "the race was stopped")
+        if name in self._left_out:
+            kind, reason = "set aside", self._left_out[name]
+        standings = self._race.standings.get(name, []) if self._race is not None else []
+        if not standings:
+            return Screening(exit=kind, reason=reason)
+        last = standings[-1]
+        num_pictures = last.num_train + len(last.correct)
+        return Screening(
+            exit=kind,
+            reason=reason,
+            num_train=last.num_train,
+            num_val=len(last.correct),
+            accuracy=wilson(round(last.score * num_pictures), num_pictures),
+            neighbours=last.neighbours,
+            h_score=last.h_score,
+            log_me=last.log_me,
+        )
+
+
+def describe_schedule(schedule: Schedule, expected: float, purse: Purse, splits: Splits) -> str:
+    """Return what a race will do, in words."""
+    first = [f"{rung.num_candidates} see {rung.num_pictures:,} pictures" for rung in schedule.rungs[:-1]]
+    last = schedule.rungs[-1]
+    steps = [*first, f"{last.num_candidates} are trained and judged on {last.num_pictures:,}"]
+    if splits.test is not None:
+        steps.append(f"the chosen one on {len(splits.test):,} test pictures")
+    amount = purse.budget.amount
+    if purse.is_clock:
+        cost = f"about {_duration(expected)} of {_duration(amount)} in all, {_duration(purse.spent())} gone"
+    else:
+        cost = f"about {expected:,.0f} of {amount:,.0f} pictures through networks"
+    return f"the plan: {', '.join(steps)}; {cost}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"

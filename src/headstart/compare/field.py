@@ -1,0 +1,212 @@
+"""The field of a race: candidates that are loaded once, timed, and fed with pictures."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.catalog.entry import ModelEntry
+from headstart.catalog.places import is_available
+from headstart.compare.attempts import Attempts
+from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
+from headstart.compare.candidates import Candidate
+from headstart.compare.evidence import embed_pictures, load_candidate, network_latency
+from headstart.compare.records import CompareOptions
+from headstart.compare.schedule import draw_order
+from headstart.data import ImageDataset
+from headstart.embed import Engine, PixelStore
+from headstart.models import Classifier
+
+Integers = npt.NDArray[np.int64]
+
+MEETING_SHARE = 0.4
+"""Of a budget in time, the most that downloads and first timings may take."""
+
+_FIRST_PICTURES = 16  # embedded before anything is timed: the plan is checked on them
+_TIMED_PICTURES = 32
+_BYTES_PER_SECOND = 10e6  # of a download, as long as none was seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What a candidate costs here.
+
+    Attributes:
+        resolution: side of its input in pixels.
+        feature_dim: D of its features.
+        seconds: for one picture among many, without decoding; 0 where time is not what is spent.
+        fixed_seconds: each time that it is fed, whatever the number of pictures.
+        latency_ms: of one picture alone; None where nobody asked.
+    """
+
+    resolution: int
+    feature_dim: int
+    seconds: float = 0.0
+    fixed_seconds: float = 0.0
+    latency_ms: float | None = None
+
+
+class Field:
+    """The candidates of a race.
+
+    Args:
+        pictures: training and validation pictures.
+        train: the training pictures.
+        sides: int64 of shape (N,): shorter sides of pictures, for the resolution.
+        options: device, precision, plan, limits.
+        store: the pixels that all candidates share.
+        purse: what may be spent.
+        attempts: where failures go.
+        progress: ends work when the time is over.
+
+    Attributes:
+        left_out: why, by name, of candidates that were not met.
+    """
+
+    def __init__(
+        self,
+        pictures: ImageDataset,
+        train: ImageDataset,
+        sides: Integers,
+        *,
+        options: CompareOptions,
+        store: PixelStore,
+        purse: Purse,
+        attempts: Attempts,
+        progress: Deadline,
+    ) -> None:
+        self.left_out: dict[str, str] = {}
+        self._pictures = pictures
+        # The same pictures for every network, whatever the rungs: those that all of them see.
+        beginning = draw_order(train.labels, seed=options.seed)[: max(64, 20 * train.num_classes)]
+        self._first = train.select(beginning)
+        self._sides = sides
+        self._options = options
+        self._store = store
+        self._purse = purse
+        self._attempts = attempts
+        self._progress = progress
+        self._classifiers: dict[str, Classifier] = {}
+        self._bytes_per_second = _BYTES_PER_SECOND
+        self._fetched_bytes = 0
+
+    def meet(self, candidates: Sequence[Candidate]) -> dict[str, Measured]:
+        """Load and time candidates, those first whose weights are here, then the smallest first.
+
+        Returns:
+            By name, what each costs; those that failed or are left out are missing.
+        """
+        waiting = sorted(candidates, key=lambda each: (is_missing(each), each.entry.num_macs))
+        measured: dict[str, Measured] = {}
+        missing = {each.entry.name: weights_bytes(each.entry) for each in waiting if is_missing(each)}
+        if missing:
+            total = sum(missing.values()) / 1e9
+            self._progress.note(f"weights to fetch: {len(missing)} files, {total:.1f} GB in all")
+        limit = self._purse.budget.amount * (1 - MEETING_SHARE)
+        for candidate in waiting:
+            reason = self._objection(candidate, limit)
+            if reason:
+                self.left_out[candidate.name] = reason
+                continue
+            try:
+                with self._progress.leaving(limit):
+                    found = self._attempts.run(candidate, lambda: self._measure(candidate))  # noqa: B023
+            except OutOfBudgetError:
+                self.left_out[candidate.name] = "the budget has no room to fetch and time it"
+                continue
+            if found is not None:
+                measured[candidate.name] = found
+        return measured
+
+    def classifier(self, candidate: Candidate) -> Classifier:
+        """Return a candidate's network, loaded once."""
+        if candidate.name not in self._classifiers:
+            self._classifiers[candidate.name] = load_candidate(
+                candidate, self._first, self._sides, store=self._store, progress=self._progress
+            )
+        return self._classifiers[candidate.name]
+
+    def features(self, candidate: Candidate, rows: Integers) -> npt.NDArray[np.float32]:
+        """Return a candidate's features of some pictures, float32 of shape (n, D)."""
+        pictures = self._pictures.select(rows)
+        embedded = embed_pictures(
+            self.classifier(candidate),
+            [pictures],
+            options=self._options,
+            store=self._store,
+            progress=self._progress,
+        )
+        return embedded.rows(pictures)
+
+    def dismiss(self, name: str) -> None:
+        """Forget a network that is not needed any more."""
+        self._classifiers.pop(name, None)
+
+    def _objection(self, candidate: Candidate, limit: float) -> str:
+        """Return why a candidate is not even met, "" where nothing speaks against it."""
+        if self._purse.is_clock and self._purse.left() < limit:
+            return "the budget has no room to fetch and time it"
+        if not is_missing(candidate):
+            return ""
+        size = weights_bytes(candidate.entry)
+        if self._fetched_bytes + size > self._options.max_download_bytes:
+            allowed = self._options.max_download_bytes / 1e9
+            return f"its {size / 1e6:.0f} MB would be more than the {allowed:g} GB that may be fetched"
+        if self._purse.is_clock and size / self._bytes_per_second > self._purse.left() - limit:
+            return f"the budget has no room to fetch its {size / 1e6:.0f} MB"
+        return ""
+
+    def _measure(self, candidate: Candidate) -> Measured:
+        """Load a candidate and, where time is what is spent, time it."""
+        self._load_timed(candidate)
+        wants_latency = self._options.max_latency_ms is not None
+        classifier = self.classifier(candidate)
+        resolution, feature_dim = classifier.preprocessing.input_size[0], classifier.feature_dim
+        if not self._purse.is_clock and not wants_latency:
+            return Measured(resolution=resolution, feature_dim=feature_dim)
+        self._progress.start(f"timing {candidate.name}")
+        started = time.perf_counter()
+        first = self._first.select(range(min(_FIRST_PICTURES, len(self._first))))
+        embedded = embed_pictures(
+            classifier, [first], options=self._options, store=self._store, progress=self._progress
+        )
+        fixed = time.perf_counter() - started
+        plan = embedded.embeddings.plan
+        engine, size = Engine(classifier, plan), min(plan.batch_size, _TIMED_PICTURES)
+        side = classifier.preprocessing.input_size
+        pixels = np.random.default_rng(0).integers(0, 256, (size, *side, 3), np.uint8)
+        seconds = min(_time(engine, pixels) for _ in range(2)) / size
+        return Measured(
+            resolution=resolution,
+            feature_dim=feature_dim,
+            seconds=seconds,
+            fixed_seconds=max(0.0, fixed - seconds * len(first)),
+            latency_ms=network_latency(classifier, plan) if wants_latency else None,
+        )
+
+    def _load_timed(self, candidate: Candidate) -> None:
+        """Load a candidate; where its weights are fetched, learn how fast that goes."""
+        is_fetched, started = is_missing(candidate), time.perf_counter()
+        self.classifier(candidate)
+        if is_fetched:
+            size = weights_bytes(candidate.entry)
+            self._fetched_bytes += size
+            self._bytes_per_second = size / (time.perf_counter() - started)
+
+
+def _time(engine: Engine, pixels: npt.NDArray[np.uint8]) -> float:
+    started = time.perf_counter()
+    engine.features(pixels)
+    return time.perf_counter() - started
+
+
+def is_missing(candidate: Candidate) -> bool:
+    """Return whether a candidate's weights are to be fetched first."""
+    return candidate.entry.provider != "folder" and not is_available(candidate.entry)
+
+
+def weights_bytes(entry: ModelEntry) -> int:
+    """Return the size of a row's weights file, from its number of parameters where nobody states it."""
+    return entry.weights.sources[0].size_bytes or 4 * entry.num_params

@@ -1,0 +1,65 @@
+"""Cheap evidence on a candidate, from the features of few pictures."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.train.closed_form import fit_closed_form
+from headstart.train.neighbours import vote
+
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Standing:
+    """How a candidate stands after a rung. Every picture was predicted by a head that had not seen it.
+
+    Attributes:
+        num_train: T, training pictures it has seen.
+        correct_train: bool of shape (T,), by ridge regression fitted on the others.
+        correct: bool of shape (V,), validation pictures by ridge regression fitted on the training pictures.
+        neighbours: accuracy of the nearest neighbours on all T + V pictures, in [0, 1].
+        h_score: regularised H-score of the training pictures.
+        log_me: their log evidence, in nats a picture.
+    """
+
+    num_train: int
+    correct_train: npt.NDArray[np.bool_]
+    correct: npt.NDArray[np.bool_]
+    neighbours: float
+    h_score: float
+    log_me: float
+
+    @property
+    def ridge(self) -> float:
+        """Accuracy of ridge regression on all pictures, in [0, 1]."""
+        return float(np.concatenate([self.correct_train, self.correct]).mean())
+
+    @property
+    def score(self) -> float:
+        """What candidates are ordered by: the better of the two kinds of head, in [0, 1]."""
+        return max(self.ridge, self.neighbours)
+
+
+def screen(features: Floats, labels: Integers, *, num_train: int, num_classes: int) -> Standing:
+    """Return how a candidate stands.
+
+    Args:
+        features: float32 of shape (T + V, D), the training pictures first.
+        labels: int64 of shape (T + V,), in the same order.
+        num_train: T.
+        num_classes: K.
+    """
+    train, truth = features[:num_train], labels[:num_train]
+    fitted = fit_closed_form(train, truth, num_classes=num_classes)
+    votes = vote(features, train, truth, num_classes=num_classes)
+    return Standing(
+        num_train=num_train,
+        correct_train=fitted.left_out_scores.argmax(axis=1) == truth,
+        correct=fitted.scores(features[num_train:]).argmax(axis=1) == labels[num_train:],
+        neighbours=float((votes.argmax(axis=1) == labels).mean()),
+        h_score=fitted.h_score,
+        log_me=fitted.log_me,
+    )
