@@ -65,7 +65,7 @@ def test_the_h_score_is_that_of_its_definition(
 
 
 def test_log_me_is_the_log_evidence_at_its_maximum() -> None:
-    """The evidence by its definition, a Gaussian of n rows, is nowhere higher than what the fixed point found."""
+    """The evidence by its definition, a Gaussian of n rows, is nowhere higher than what was found."""
     features, labels = load_digits(return_X_y=True)
     features, labels = features[:80], (labels[:80] > 4).astype(np.int64)
     inputs = standardised(features)

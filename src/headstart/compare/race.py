@@ -114,7 +114,8 @@ class Race:
         whole, leader = self.schedule.rungs[-1], finalists[0]
         seen = self.schedule.rungs[max(0, len(self.standings.get(leader.name, ())) - 1)]
         num_new = whole.num_pictures - seen.num_pictures
-        cost = sum(each.cost for each in finalists) * num_new + leader.cost * num_after
+        cost = sum(each.cost for each in finalists[: whole.num_candidates]) * num_new
+        cost += leader.cost * num_after
         share = min(1.0, max(0.0, self.purse.left() / max(cost, 1e-9)))
         return Rung(
             num_train=seen.num_train + int(share * (whole.num_train - seen.num_train)),
@@ -128,7 +129,7 @@ class Race:
 
     def ordered(self, entrants: Sequence[Entrant]) -> list[Entrant]:
         """Return entrants with the best score first, after it the cheapest, those without a standing last."""
-        return sorted(entrants, key=lambda each: (-self.score(each.name), each.cost))
+        return sorted(entrants, key=lambda each: (-self.score(each.name), each.cost, -(each.prior or 0.0)))
 
     def score(self, name: str) -> float:
         """Return the score of an entrant's last standing, 0 where there is none."""

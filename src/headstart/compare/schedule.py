@@ -89,7 +89,7 @@ def plan(
 
     Of the candidates at a rung, the same share goes on to each next one: the largest share with which all
     rungs fit the budget on average, at least 1 in `GROWTH`. Where even that is too much, all rungs get
-    smaller.
+    smaller. Without validation pictures there is one rung, for as many candidates as there is room for.
 
     Args:
         costs: of one picture, each candidate's, in the unit of the budget.
@@ -104,6 +104,10 @@ def plan(
         https://arxiv.org/abs/1502.07943.
     """
     sizes, mean_cost = _sizes(num_train, num_val, num_classes), float(np.mean(costs))
+    if num_val == 0:
+        room = int((budget - mean_cost * num_after) / (mean_cost * num_train + fixed))
+        count = min(len(costs), max(1, room))
+        return _schedule(sizes, count, 1.0, mean_cost, fixed, num_after)
     for share in np.linspace(1, 1 / GROWTH, 41):
         schedule = _schedule(sizes, len(costs), float(share), mean_cost, fixed, num_after)
         if schedule.expected_cost <= budget:
@@ -121,7 +125,7 @@ def _sizes(num_train: int, num_val: int, num_classes: int) -> list[tuple[int, in
     """Return training and validation pictures of every rung."""
     sizes: list[tuple[int, int]] = []
     size = max(_MIN_TRAIN, MIN_PER_CLASS * num_classes)
-    while num_val and size < _LAST_RUNG * num_train:  # without a validation part there is one rung
+    while num_val and size < _LAST_RUNG * num_train:
         sizes.append((size, min(num_val, size // 2)))
         size *= GROWTH
     return [*sizes, (num_train, num_val)]

@@ -1,0 +1,184 @@
+"""Races of drawn candidates whose quality is known: who is dropped, who is kept, and what it costs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from headstart.compare.budget import Budget, OutOfBudgetError, Purse
+from headstart.compare.race import Entrant, Race
+from headstart.compare.schedule import MIN_PER_CLASS, plan
+
+NUM_CLASSES, NUM_TRAIN, NUM_VAL = 4, 1200, 300
+LABELS = np.random.default_rng(0).integers(0, NUM_CLASSES, NUM_TRAIN + NUM_VAL)
+
+Seen = dict[str, list[int]]
+
+
+def features(quality: float, seed: int) -> npt.NDArray[np.float32]:
+    """Return rows whose classes lie `quality` standard deviations apart."""
+    generator = np.random.default_rng(seed)
+    noise = generator.normal(size=(len(LABELS), 16))
+    noise[np.arange(len(LABELS)), LABELS] += quality
+    return noise.astype(np.float32)
+
+
+def entrant(
+    name: str, quality: float, *, seed: int | None = None, seen: Seen | None = None, **facts: float | None
+) -> Entrant:
+    rows_of = features(quality, seed=sum(map(ord, name)) if seed is None else seed)
+
+    def give(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        if seen is not None:
+            seen.setdefault(name, []).append(len(rows))
+        return rows_of[rows]
+
+    return Entrant(**{"name": name, "cost": 1.0, "features": give, **facts})  # type: ignore[arg-type]
+
+
+def race(entrants: list[Entrant], budget: float = 1e9, **facts: object) -> Race:
+    schedule = plan(
+        [each.cost for each in entrants],
+        num_train=NUM_TRAIN,
+        num_val=NUM_VAL,
+        num_classes=NUM_CLASSES,
+        budget=budget,
+    )
+    purse = Purse(Budget(amount=budget, unit="pictures"))
+    return Race(
+        **{
+            "entrants": entrants,
+            "labels": LABELS,
+            "num_train": NUM_TRAIN,
+            "num_classes": NUM_CLASSES,
+            "schedule": schedule,
+            "purse": purse,
+            "seed": 0,
+            **facts,
+        }  # type: ignore[arg-type]
+    )
+
+
+def names(entrants: list[Entrant]) -> list[str]:
+    return [each.name for each in entrants]
+
+
+def test_the_good_get_to_the_end_and_the_hopeless_are_dropped() -> None:
+    seen: Seen = {}
+    field = [entrant(f"poor {i}", 0.3, seen=seen) for i in range(4)]
+    field += [entrant("good", 3.0, seen=seen), entrant("as good", 3.0, seen=seen)]
+    ran = race(field)
+    assert set(names(ran.run())) == {"good", "as good"}
+    assert {each.kind for each in ran.exits.values()} == {"worse"}
+    assert all("beyond doubt" in each.reason for each in ran.exits.values())
+    assert seen["poor 0"] == [ran.schedule.rungs[0].num_pictures]
+    assert ran.num_pictures == ran.spent == sum(max(each) for each in seen.values())
+
+
+def test_with_room_for_all_nobody_is_set_aside() -> None:
+    field = [entrant(f"alike {i}", 1.5) for i in range(6)]
+    ran = race(field)
+    assert len(ran.run()) == 6
+
+
+def test_a_tight_budget_sets_aside_and_says_so() -> None:
+    told: list[str] = []
+    field = [entrant(f"alike {i}", 1.5) for i in range(9)]
+    ran = race(field, budget=6000, decide=told.append)
+    finalists = ran.run()
+    assert 2 <= len(finalists) <= 3
+    assert {each.kind for each in ran.exits.values()} == {"set aside"}
+    assert len(told) == 9 - len(finalists)
+    rung = ran.last_rung(finalists, num_after=100)
+    left = sum(each.cost * (rung.num_pictures - ran.pictures_seen(each.name)) for each in finalists)
+    assert ran.spent + left + 100 <= 6000
+
+
+def test_the_same_race_ends_the_same() -> None:
+    def run(order: Callable[[list[Entrant]], list[Entrant]]) -> tuple[list[str], dict[str, str], float]:
+        field = [entrant(f"candidate {i}", 0.5 + i / 4) for i in range(9)]
+        ran = race(order(field), budget=6000)
+        return names(ran.run()), {name: each.reason for name, each in ran.exits.items()}, ran.spent
+
+    assert run(list) == run(list) == run(lambda field: field[::-1])
+
+
+def test_nobody_is_dropped_before_20_pictures_a_class() -> None:
+    field = [entrant("good", 4.0), *(entrant(f"poor {i}", 0.0) for i in range(8))]
+    ran = race(field, budget=1500)
+    assert ran.schedule.rungs[0].num_train < MIN_PER_CLASS * NUM_CLASSES
+    ran.run()
+    early = [each for each in ran.exits.values() if each.rung == 0]
+    assert early
+    assert {each.kind for each in early} == {"set aside"}
+
+
+def test_the_best_by_prior_stays_unless_the_evidence_speaks_against_it() -> None:
+    field = [entrant(f"alike {i}", 1.5) for i in range(8)]
+    fine = race([*field, entrant("famous", 1.4, prior=0.9)], budget=6000)
+    assert "famous" in names(fine.run())
+    poor = race([*field, entrant("famous", 0.3, prior=0.9)], budget=6000)
+    assert "famous" not in names(poor.run())
+
+
+def test_the_best_that_is_fast_enough_stays() -> None:
+    field = [entrant(f"slow {i}", 2.5, latency_ms=50) for i in range(8)]
+    fast = entrant("fast", 1.6, latency_ms=5)
+    assert "fast" in names(race([*field, fast], budget=6000, max_latency_ms=10).run())
+    assert "fast" not in names(race([*field, fast], budget=6000).run())
+
+
+def test_a_candidate_that_fails_does_not_stop_the_others() -> None:
+    broken = replace(entrant("broken", 3.0), features=lambda rows: None)
+    ran = race([broken, entrant("good", 2.0), entrant("poor", 0.5)])
+    assert "good" in names(ran.run())
+    assert ran.exits["broken"].kind == "failed"
+
+
+def test_a_candidate_whose_time_ends_is_set_aside() -> None:
+    def too_slow(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        raise OutOfBudgetError("the budget ended")
+
+    ran = race([replace(entrant("slow", 3.0), features=too_slow), entrant("good", 2.0)])
+    assert names(ran.run()) == ["good"]
+    assert ran.exits["slow"].kind == "set aside"
+
+
+def test_equally_good_candidates_are_hardly_ever_dropped() -> None:
+    """In 60 races of 6 equals at most 1 in 20 may lose one to chance; the margin makes it far less."""
+    dropped = 0
+    for seed in range(60):
+        field = [entrant(f"alike {i}", 1.5, seed=1000 * seed + i) for i in range(6)]
+        ran = race(field, budget=8000, seed=seed)
+        ran.run()
+        dropped += any(each.kind == "worse" for each in ran.exits.values())
+    assert dropped <= 3
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.3])
+def test_the_margin_covers_what_was_caught_up(gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rival that is 10 points behind is dropped, unless it was 10 + 30 points behind one rung before."""
+    ran = race([entrant("ahead", 2.0), entrant("behind", 2.0)])
+    rungs = ran.schedule.rungs
+    for at, rung in enumerate(rungs[:2]):
+        for name, miss in (("ahead", 0.05), ("behind", 0.15 + (gain if at == 0 else 0.0))):
+            right = np.arange(rung.num_val * 10) % 100 >= 100 * miss
+            standing = replace_standing(ran, rung.num_train, right)
+            ran.standings.setdefault(name, []).append(standing)
+    ran._drop(1)
+    assert ("behind" in ran.exits) == (gain == 0.0)
+
+
+def replace_standing(ran: Race, num_train: int, right: npt.NDArray[np.bool_]):  # type: ignore[no-untyped-def]
+    from headstart.compare.screening import Standing
+
+    return Standing(
+        num_train=num_train,
+        correct_train=right,
+        correct=right,
+        neighbours=0.0,
+        h_score=0.0,
+        log_me=0.0,
+    )
