@@ -7,6 +7,7 @@ from typing import Literal
 
 from headstart.catalog import expand, find_model, list_models
 from headstart.catalog.entry import Fit, ModelEntry
+from headstart.catalog.places import is_available
 from headstart.catalog.search import Expansion
 from headstart.compare.records import BatchNorm, CompareOptions
 from headstart.models import resolve
@@ -80,6 +81,11 @@ def default_models() -> Defaults:
         names=(*here, *fetched),
         left_out=tuple(each.name for each in missing if each.name not in fetched),
     )
+
+
+def is_missing(candidate: Candidate) -> bool:
+    """Return whether a candidate's weights are to be fetched first."""
+    return candidate.entry.provider != "folder" and not is_available(candidate.entry)
 
 
 def find_entries(models: Sequence[ModelEntry | str]) -> Expansion:

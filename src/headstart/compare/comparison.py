@@ -11,7 +11,7 @@ from headstart.audit import Audit, audit
 from headstart.catalog.entry import ModelEntry
 from headstart.compare.attempts import Attempts
 from headstart.compare.budget import Purse, parse_budget
-from headstart.compare.candidates import Candidate, find_entries, list_candidates, name_reference
+from headstart.compare.candidates import Candidate, find_entries, is_missing, list_candidates, name_reference
 from headstart.compare.choice import Choice, choose
 from headstart.compare.contest import Contest
 from headstart.compare.evidence import (
@@ -45,6 +45,7 @@ from headstart.data.dataset import concatenate
 from headstart.data.split import Sample
 from headstart.embed import PixelStore, PlanOptions, sample_sides
 from headstart.models import Classifier, save_folder
+from headstart.weights import discard_fetched
 
 _MAX_KINDS = 2  # of pixels that a race keeps for every picture
 
@@ -206,6 +207,9 @@ class _Run:
         for note in notes:
             self._decide(note)
         self._decide(f"reference, named before any evidence: {self._reference or 'none'}")
+        fetched = self._folder.note_once(
+            "fetched", [each.name for each in self._candidates if is_missing(each)]
+        )
         try:
             if purse is None:
                 list(runner.map(self._gather, self._candidates))
@@ -217,7 +221,19 @@ class _Run:
             return self._folder.save(self._record(self._left_rows()))
         choice = self._choose()
         self._decide(f"chosen: {choice.reason}")
-        return self._finish(choice, before.looks if before else ())
+        comparison = self._finish(choice, before.looks if before else ())
+        if not self._options.keep_weights:
+            self._discard([name for name in fetched if name != comparison.chosen], comparison.chosen)
+        return comparison
+
+    def _discard(self, names: Sequence[str], chosen: str) -> None:
+        """Delete the weights that were fetched for these candidates, unless the chosen one needs them too."""
+        entries = {each.name: each.entry for each in self._candidates}
+        unwanted = {entries[name].name: entries[name] for name in names}
+        unwanted.pop(entries[chosen].name, None)
+        freed = sum(discard_fetched(entry, progress=self._progress) for entry in unwanted.values())
+        if freed:
+            self._progress.note(f"deleted {freed / 1e6:.0f} MB of weights that were fetched and not chosen")
 
     def _earlier(self) -> Comparison | None:
         there = (self._folder.path / COMPARISON_FILE).is_file()

@@ -72,7 +72,7 @@ class Contest:
         self._purse = purse
         self._decode_seconds = decode_seconds
         self._folder = folder
-        self._kept = folder.load_race()
+        self._kept = folder.load_progress()
         self._attempts = attempts
         self._tell = tell
         self._deadline = Deadline(progress, purse)
@@ -140,18 +140,28 @@ class Contest:
 
     def summary(self) -> RaceSummary:
         """Return what was spent on what, until now."""
-        race = self._race
         return RaceSummary(
             budget=self._options.budget,
-            rungs=tuple(
-                (rung.num_train, rung.num_val, rung.num_candidates)
-                for rung in (race.schedule.rungs if race is not None else ())
-            ),
+            rungs=self._rungs(),
             expected=self._expected,
             spent=self._purse.spent(),
             unit=self._purse.budget.unit,
-            num_pictures=race.num_pictures if race is not None else 0,
+            num_pictures=self._race.num_pictures if self._race is not None else 0,
         )
+
+    def _rungs(self) -> tuple[tuple[int, int, int], ...]:
+        """Return training pictures, validation pictures and candidates of every rung that was run."""
+        if self._race is None:
+            return ()
+        standings = self._race.standings.values()
+        seen = [
+            (rung.num_train, rung.num_val, sum(len(each) > at for each in standings))
+            for at, rung in enumerate(self._race.schedule.rungs[:-1])
+        ]
+        last = self._kept.get("last_rung")
+        if last is not None:
+            seen.append((last["num_train"], last["num_val"], len(self._finished)))
+        return tuple(each for each in seen if each[2])
 
     @property
     def _last(self) -> int:
@@ -170,7 +180,7 @@ class Contest:
             "expected": self._expected,
         }
         self._kept = {**self._kept, **to_json(record)}
-        self._folder.save_race(self._kept)
+        self._folder.save_progress(self._kept)
 
     def _meet(self) -> None:
         """Load and time the candidates, or take what an earlier start measured."""

@@ -8,10 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.catalog.entry import ModelEntry
-from headstart.catalog.places import is_available
 from headstart.compare.attempts import Attempts
 from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
-from headstart.compare.candidates import Candidate
+from headstart.compare.candidates import Candidate, is_missing
 from headstart.compare.evidence import embed_pictures, load_candidate, network_latency
 from headstart.compare.records import CompareOptions
 from headstart.compare.schedule import draw_order
@@ -200,11 +199,6 @@ def _time(engine: Engine, pixels: npt.NDArray[np.uint8]) -> float:
     started = time.perf_counter()
     engine.features(pixels)
     return time.perf_counter() - started
-
-
-def is_missing(candidate: Candidate) -> bool:
-    """Return whether a candidate's weights are to be fetched first."""
-    return candidate.entry.provider != "folder" and not is_available(candidate.entry)
 
 
 def weights_bytes(entry: ModelEntry) -> int:

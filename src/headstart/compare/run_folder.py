@@ -9,7 +9,7 @@
     model/                  the chosen model, trained
     thumbnails/             the most confident mistakes, small
     run.log                 decisions, with the time
-    race.json               what a race measured and planned, so that it goes on as it began
+    progress.json           what the first start found, measured and planned, so that a later one goes on so
 """
 
 import datetime
@@ -32,7 +32,7 @@ from headstart.core.records import dumps, from_json, read_json, to_json
 
 COMPARISON_FILE = "comparison.json"
 SETTINGS_FILE = "settings.json"
-RACE_FILE = "race.json"
+PROGRESS_FILE = "progress.json"
 THUMBNAILS = "thumbnails"
 
 # What a run that was killed right after its start leaves: the lock and the settings' temporary file.
@@ -107,14 +107,21 @@ class RunFolder:
         except (OSError, SafetensorError, ValueError):
             return None
 
-    def save_race(self, record: dict[str, Any]) -> None:
-        """Keep what a race measured and planned."""
-        write_text(self.path / RACE_FILE, dumps(record))
+    def note_once(self, key: str, value: Any) -> Any:
+        """Return what an earlier start of the run kept under `key`; keep `value` where none did."""
+        kept = self.load_progress()
+        if key not in kept:
+            self.save_progress({**kept, key: value})
+        return kept.get(key, value)
 
-    def load_race(self) -> dict[str, Any]:
-        """Return what a race measured and planned, {} where nothing was kept."""
+    def save_progress(self, record: dict[str, Any]) -> None:
+        """Keep what was found, measured and planned."""
+        write_text(self.path / PROGRESS_FILE, dumps(record))
+
+    def load_progress(self) -> dict[str, Any]:
+        """Return what an earlier start found, measured and planned, {} where nothing was kept."""
         try:
-            return dict(read_json(self.path / RACE_FILE))
+            return dict(read_json(self.path / PROGRESS_FILE))
         except (StorageError, TypeError, ValueError):
             return {}
 

@@ -61,13 +61,14 @@ def write_page(path: Path, html: str) -> Path:
 
 def _shown(comparison: Comparison, run_dir: Path | None) -> dict[str, Any]:
     ranked, bar_range = view.ranking(comparison)
-    failed = [row for row in comparison.rows if row.validation is None]
+    failed = [row for row in comparison.rows if row.error]
     return {
         "chosen": words.row_named(comparison, comparison.chosen),
         "ranked": ranked,
         "bar_range": bar_range,
         "confidence": view.confidence(comparison),
         "failed": failed,
+        "left": view.left(comparison),
         "chart": view.cost_chart(comparison),
         "confusion": view.confusion_view(comparison),
         "mistakes": view.mistakes(comparison, run_dir),

@@ -11,6 +11,7 @@ from headstart.evaluate.records import PairedDifference
 from headstart.report import charts, confusion, words
 from headstart.report.numbers import (
     NBSP,
+    count,
     parameters,
     percent,
     points,
@@ -101,9 +102,38 @@ class Confusion:
     hardest: tuple[confusion.HeatRow, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftRow:
+    """A candidate that left a race before its end, all as text."""
+
+    name: str
+    num_pictures: str
+    accuracy: str
+    interval: str
+    exit: str
+    reason: str
+
+
 def scored(comparison: Comparison) -> list[Row]:
     """Return the candidates that have evidence, in the order of the ranking."""
     return [row for row in comparison.rows if row.validation is not None]
+
+
+def left(comparison: Comparison) -> tuple[LeftRow, ...]:
+    """Return those that left a race before its end, the most promising first."""
+    return tuple(
+        LeftRow(
+            name=words.shown_name(row.name),
+            num_pictures=count(row.screening.num_train + row.screening.num_val),
+            accuracy=percent(accuracy.value) if accuracy else "unknown",
+            interval=f"{100 * accuracy.low:.1f} to {100 * accuracy.high:.1f}" if accuracy else "",
+            exit=row.screening.exit,
+            reason=row.screening.reason,
+        )
+        for row in comparison.rows
+        if row.screening is not None
+        for accuracy in (row.screening.accuracy,)
+    )
 
 
 def ranking(comparison: Comparison) -> tuple[tuple[RankedRow, ...], str]:

@@ -148,6 +148,24 @@ def selection_sentences(comparison: Comparison) -> tuple[str, ...]:
     return (how, tie, after) if comparison.chosen else (how, tie)
 
 
+def race_sentences(comparison: Comparison) -> tuple[str, ...]:
+    """Return how a race under a budget went, a sentence each; () without one."""
+    race = comparison.race
+    if race is None or not race.rungs:
+        return ()
+    stages = [
+        f"{num_candidates} saw {count(train + val)} pictures" for train, val, num_candidates in race.rungs
+    ]
+    spent = duration(race.spent) if race.unit == "seconds" else f"{count(round(race.spent))} pictures"
+    return (
+        f"Under the budget of {race.budget} the candidates raced: {', '.join(stages)}.",
+        "Worse are those that fell behind the leader beyond doubt; the chance that the best is ever among "
+        f"them is at most 5{NBSP}%.",
+        "Set aside are those that the budget had no room for: the others looked more promising.",
+        f"In all {spent} went into it.",
+    )
+
+
 def estimate_sentences(comparison: Comparison) -> tuple[str, ...]:
     """Return where the final figures come from, a sentence each."""
     protocol = comparison.protocol

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from headstart.catalog.places import WeightsState, weights_state
 from headstart.core.lazy import lazy_attributes
 from headstart.core.offline import OFFLINE_VARIABLE
+from headstart.weights.disposal import discard_fetched
 from headstart.weights.local_file import WeightsFile
 from headstart.weights.mirror import MIRROR_VARIABLE
 from headstart.weights.reach import is_reachable
@@ -29,6 +30,7 @@ __all__ = [
     "LoadedWeights",
     "WeightsFile",
     "WeightsState",
+    "discard_fetched",
     "fetch",
     "fetched_tensors",
     "is_reachable",
