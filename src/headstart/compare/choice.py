@@ -73,6 +73,7 @@ def _row(evidence: Evidence, evaluation: Evaluation, behind: PairedDifference | 
         plan=evidence.plan,
         cost=evidence.cost,
         feature_dim=evidence.feature_dim,
+        alarms=evidence.alarms,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from headstart.audit import Audit, audit
 from headstart.catalog.entry import ModelEntry
 from headstart.compare.attempts import Attempts
+from headstart.compare.baseline import SMALL, Baseline, pixel_baseline
 from headstart.compare.budget import Purse, parse_budget
 from headstart.compare.candidates import Candidate, find_entries, is_missing, list_candidates, name_reference
 from headstart.compare.choice import Choice, choose
@@ -18,6 +19,7 @@ from headstart.compare.evidence import (
     Embedded,
     Evidence,
     candidate_preprocessing,
+    draw_folds,
     embed_pictures,
     gather,
     load_candidate,
@@ -26,6 +28,7 @@ from headstart.compare.evidence import (
 )
 from headstart.compare.final import FinalPredictions, look_at_test, nested_estimate, train_final
 from headstart.compare.mistakes import confusion, most_confident_mistakes
+from headstart.compare.observed import observe
 from headstart.compare.pictures import all_pictures, list_parts, prepare_splits
 from headstart.compare.provenance import (
     count_duplicates,
@@ -36,6 +39,7 @@ from headstart.compare.provenance import (
 )
 from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison, Look, Row
 from headstart.compare.run_folder import COMPARISON_FILE, RunFolder, load_comparison
+from headstart.compare.tripwires import find_alarms
 from headstart.core.errors import InputError
 from headstart.core.machine import describe_machine
 from headstart.core.progress import SILENT, Progress
@@ -47,7 +51,7 @@ from headstart.embed import PixelStore, PlanOptions, sample_sides
 from headstart.models import Classifier, save_folder
 from headstart.weights import discard_fetched
 
-_MAX_KINDS = 2  # of pixels that a race keeps for every picture
+_MAX_KINDS = 3  # of pixels that a race keeps for every picture, one of them the small ones
 
 
 def compare(
@@ -143,7 +147,7 @@ def _open_store(
         with suppress(InputError):  # a resolution that this one does not take: told when it runs
             native = candidate.entry.weights.preprocessing
             kinds.append(candidate_preprocessing(candidate, sides, native=native))
-    return PixelStore(kinds, decoder="exact" if options.plan == "exact" else "fast")
+    return PixelStore([*kinds, SMALL], decoder="exact" if options.plan == "exact" else "fast")
 
 
 class Stopped(KeyboardInterrupt):
@@ -185,6 +189,8 @@ class _Run:
         self._attempts = Attempts(self._tell)
         self._evidence: list[Evidence] = []
         self._contest: Contest | None = None
+        self._pixels: Baseline | None = None
+        self._pixels_known = False
         self._decisions: list[str] = []
         self._started = datetime.datetime.now(datetime.UTC)
         self._clock = time.perf_counter()
@@ -277,19 +283,30 @@ class _Run:
         found = self._attempts.run(candidate, lambda: self._new_evidence(candidate))
         if found is not None:
             self._decide(f"{candidate.name}: {found.resolution} px, {found.plan}")
+            for alarm in found.alarms:
+                self._tell(f"{candidate.name}: warning: {alarm.text}")
             self._folder.save_piece(candidate.name, *write_evidence(found))
             self._evidence.append(found)
 
     def _new_evidence(self, candidate: Candidate) -> Evidence:
         # Without a budget the test pictures go through at once, too: that looks at no label.
         parts = list_parts(self._splits if self._contest is None else self._selection)
-        return gather(
-            candidate,
-            self._embed(candidate, parts),
-            self._selection,
-            seed=self._options.seed,
-            progress=self._progress,
+        embedded, seed = self._embed(candidate, parts), self._options.seed
+        found = gather(candidate, embedded, self._selection, seed=seed, progress=self._progress)
+        signs = observe(
+            found, embedded, self._selection, pixels=self._pixel_baseline(), store=self._store, seed=seed
         )
+        return replace(found, alarms=find_alarms(signs))
+
+    def _pixel_baseline(self) -> Baseline | None:
+        """Return how right a probe on shrunk pictures is, found once."""
+        if not self._pixels_known:
+            self._progress.start("training a head on the pixels, for comparison")
+            splits, seed = self._selection, self._options.seed
+            folds = None if splits.val is not None else draw_folds(splits.train, seed=seed)[0]
+            self._pixels = pixel_baseline(splits, folds=folds, seed=seed, store=self._store)
+            self._pixels_known = True
+        return self._pixels
 
     def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset]) -> Embedded:
         if self._contest is not None:

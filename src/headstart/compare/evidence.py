@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from headstart.catalog.entry import Preprocessing
 from headstart.compare.candidates import Candidate
-from headstart.compare.records import CompareOptions, Cost
+from headstart.compare.records import Alarm, CompareOptions, Cost
 from headstart.core.errors import DataError
 from headstart.core.progress import Progress
 from headstart.core.records import from_json, to_json
@@ -47,6 +47,9 @@ class Evidence:
         cost: measured on this machine.
         feature_dim: D.
         backbone: sha256 of the network's tensors.
+        train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
+            None where there are many probes, for candidates that are cross-validated.
+        alarms: what looks like a mistake in how the candidate was used.
     """
 
     candidate: Candidate
@@ -58,6 +61,8 @@ class Evidence:
     cost: Cost
     feature_dim: int
     backbone: str
+    train_correct: npt.NDArray[np.float32] | None = None
+    alarms: tuple[Alarm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,12 +159,14 @@ def gather(
 ) -> Evidence:
     """Return the evidence of one candidate; the test part is not looked at."""
     progress.start(f"training heads on {candidate.name}")
-    train = splits.train
+    train, train_correct = splits.train, None
     if splits.val is None:
         folds = draw_folds(train, seed=seed)
         probabilities, losses, strengths = _cross_validate(embedded, train, folds, seed)
     else:
-        probe = fit_probe(embedded.rows(train), train, seed=seed, device=embedded.head_device)
+        features = embedded.rows(train)
+        probe = fit_probe(features, train, seed=seed, device=embedded.head_device)
+        train_correct = (probe.predict(features) == train.labels).astype(np.float32)
         validation = probe.predict_proba(embedded.rows(splits.val)).astype(np.float32)
         probabilities = validation[None]
         losses, strengths = np.array([[probe.inner_log_losses_.min()]], np.float32), [probe.strength_]
@@ -173,6 +180,7 @@ def gather(
         cost=_cost(embedded),
         feature_dim=embedded.classifier.feature_dim,
         backbone=embedded.classifier.backbone_digest(),
+        train_correct=train_correct,
     )
 
 
@@ -281,12 +289,25 @@ def write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.ND
         "cost": to_json(evidence.cost),
         "feature_dim": evidence.feature_dim,
         "backbone": evidence.backbone,
+        "alarms": to_json(evidence.alarms),
     }
-    return record, {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
+    arrays = {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
+    if evidence.train_correct is not None:
+        arrays["train_correct"] = evidence.train_correct
+    return record, arrays
 
 
 def read_evidence(
     candidate: Candidate, record: dict[str, Any], arrays: dict[str, npt.NDArray[np.float32]]
 ) -> Evidence:
     """Return the evidence of `candidate` that `write_evidence` took apart."""
-    return Evidence(**{**record, "cost": from_json(Cost, record["cost"]), "candidate": candidate, **arrays})
+    alarms = tuple(from_json(Alarm, each) for each in record["alarms"])
+    return Evidence(
+        **{
+            **record,
+            "candidate": candidate,
+            "cost": from_json(Cost, record["cost"]),
+            "alarms": alarms,
+            **arrays,
+        }
+    )

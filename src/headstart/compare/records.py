@@ -130,6 +130,21 @@ class RaceSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """Something about a candidate that looks like a mistake.
+
+    Attributes:
+        name: short and fixed: "at-chance".
+        text: what was seen, with figures.
+        cause: what most likely causes it, and what to do.
+    """
+
+    name: str
+    text: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One candidate of a comparison, with its evidence or its error.
 
@@ -149,6 +164,7 @@ class Row:
         cost: measured cost; None when it failed.
         feature_dim: D of the features; 0 when it failed.
         screening: how it left a race before the end; None for those that ran in full.
+        alarms: what looks like a mistake in how the model was used; they change neither ranking nor choice.
     """
 
     name: str
@@ -165,6 +181,7 @@ class Row:
     cost: Cost | None = None
     feature_dim: int = 0
     screening: Screening | None = None
+    alarms: tuple[Alarm, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

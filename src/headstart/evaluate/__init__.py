@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from headstart.evaluate.intervals import BootstrapEstimates, bootstrap, wilson
     from headstart.evaluate.paired import Ranking, paired_difference, rank
     from headstart.evaluate.records import Estimate, Evaluation, PairedDifference
+    from headstart.evaluate.repeated import repeated_accuracy, repeated_difference
+    from headstart.evaluate.selected import corrected_best
 
 __all__ = [
     "BootstrapEstimates",
@@ -21,11 +23,14 @@ __all__ = [
     "PairedDifference",
     "Ranking",
     "bootstrap",
+    "corrected_best",
     "evaluate",
     "mean_evaluation",
     "measure_latency",
     "paired_difference",
     "rank",
+    "repeated_accuracy",
+    "repeated_difference",
     "wilson",
 ]
 
@@ -38,11 +43,14 @@ __getattr__ = lazy_attributes(
         "PairedDifference": "records",
         "Ranking": "paired",
         "bootstrap": "intervals",
+        "corrected_best": "selected",
         "evaluate": "evaluation",
         "mean_evaluation": "evaluation",
         "measure_latency": "cost",
         "paired_difference": "paired",
         "rank": "paired",
+        "repeated_accuracy": "repeated",
+        "repeated_difference": "repeated",
         "wilson": "intervals",
     },
 )

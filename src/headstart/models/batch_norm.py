@@ -19,7 +19,7 @@ _BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 def has_batch_norms(module: nn.Module) -> bool:
     """Say whether a network has batch norms that keep statistics."""
-    return any(True for _ in _batch_norms(module))
+    return any(True for _ in batch_norms(module))
 
 
 def reestimate_batch_norms(classifier: Classifier, inputs: Iterable[torch.Tensor]) -> Classifier:
@@ -43,7 +43,7 @@ def reestimate_batch_norms(classifier: Classifier, inputs: Iterable[torch.Tensor
     adapted = copy.deepcopy(classifier)
     # What classifies as a whole holds the same tensors, and batch norms that the features do not go through.
     network = adapted.backbone if adapted.classify is None else adapted.classify
-    norms = list(_batch_norms(network))
+    norms = list(batch_norms(network))
     if not norms:
         raise ModelError(
             f"{classifier.name} has no batch norms that could be re-estimated",
@@ -100,7 +100,8 @@ def _join_single(inputs: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         yield waiting
 
 
-def _batch_norms(module: nn.Module) -> Iterator[_BatchNorm]:
+def batch_norms(module: nn.Module) -> Iterator[_BatchNorm]:
+    """Yield the batch norms of a network that keep statistics, in the order they were registered."""
     for each in module.modules():
         if isinstance(each, _BatchNorm) and each.running_mean is not None:
             yield each

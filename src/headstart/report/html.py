@@ -69,6 +69,7 @@ def _shown(comparison: Comparison, run_dir: Path | None) -> dict[str, Any]:
         "confidence": view.confidence(comparison),
         "failed": failed,
         "left": view.left(comparison),
+        "alarms": view.alarms(comparison),
         "chart": view.cost_chart(comparison),
         "confusion": view.confusion_view(comparison),
         "mistakes": view.mistakes(comparison, run_dir),

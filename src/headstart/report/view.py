@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from headstart.compare.records import Comparison, Row
+from headstart.compare.records import Alarm, Comparison, Row
 from headstart.evaluate.records import PairedDifference
 from headstart.report import charts, confusion, words
 from headstart.report.numbers import (
@@ -134,6 +134,11 @@ def left(comparison: Comparison) -> tuple[LeftRow, ...]:
         if row.screening is not None
         for accuracy in (row.screening.accuracy,)
     )
+
+
+def alarms(comparison: Comparison) -> tuple[tuple[str, tuple[Alarm, ...]], ...]:
+    """Return name and alarms of every candidate that has any, in the order of the ranking."""
+    return tuple((words.shown_name(row.name), row.alarms) for row in comparison.rows if row.alarms)
 
 
 def ranking(comparison: Comparison) -> tuple[tuple[RankedRow, ...], str]:
