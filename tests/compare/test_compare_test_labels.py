@@ -102,14 +102,16 @@ def test_the_functions_that_choose_are_not_even_given_them(
 
         monkeypatch.setattr(race, name, watched)
 
-    for name in ("gather", "choose", "train_final", "look_at_test"):
+    steps = ["gather", "observe", "choose", "train_final", "look_at_test", "advise"]
+    for name in steps:
         spy(name)
     compare(tiny_models[:1], holdout, out=tmp_path / "run", options=options)
-    assert [name for name, _ in given] == ["gather", "choose", "train_final", "look_at_test"]
+    assert [name for name, _ in given] == steps
     arguments = dict(given)
     assert arguments["gather"]["splits"].test is None
-    assert arguments["train_final"]["splits"].test is None
-    assert arguments["choose"].keys() == {"evidence", "labels", "seed"}
+    for name in ("observe", "train_final", "advise"):
+        assert arguments[name]["splits"].test is None
+    assert arguments["choose"].keys() == {"evidence", "labels", "metric", "folds", "seed"}
     assert holdout.val is not None
     assert arguments["choose"]["labels"] is holdout.val.labels
     assert arguments["look_at_test"]["test"] is holdout.test

@@ -14,6 +14,11 @@ from headstart.core.records import dumps
 from headstart.report import write_report
 
 REPORT_FILE = "report.html"
+_OUTLOOKS = {
+    "likely": "likely to pay",
+    "unlikely": "unlikely to pay",
+    "unclear": "it is unclear whether it would pay",
+}
 
 
 def finish_run(comparison: Comparison, *, json: bool) -> None:
@@ -58,6 +63,8 @@ def _print(comparison: Comparison, folder: Path, report: Path) -> None:
             f"how good: right on {accuracy.value:.1%} of {accuracy.n} pictures "
             f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}; {comparison.protocol.estimate})"
         )
+        for line in advice_lines(comparison):
+            console.print(line, soft_wrap=True)
         console.print(f"model: {folder / MODEL_FOLDER}", soft_wrap=True)
     console.print(f"report: {report}", soft_wrap=True)
     if comparison.excluded:
@@ -66,6 +73,23 @@ def _print(comparison: Comparison, folder: Path, report: Path) -> None:
         console.print(
             f"next: headstart predict {shlex.quote(str(folder / MODEL_FOLDER))} YOUR-PICTURES", soft_wrap=True
         )
+
+
+def advice_lines(comparison: Comparison) -> list[str]:
+    """Return what else could be had, and what more pictures or fine-tuning would do, a line each."""
+    from headstart.report.curve import prediction_sentence
+    from headstart.report.trade_off_words import trade_off_sentence
+
+    advice = comparison.advice
+    if advice is None:
+        return []
+    lines = [f"or: {trade_off_sentence(offer)}" for offer in advice.trade_offs]
+    curve = advice.learning_curve
+    if curve is not None and curve.predictions:
+        lines.append(f"more pictures: {prediction_sentence(curve.predictions[0], curve)}")
+    if advice.fine_tuning is not None:
+        lines.append(f"fine-tuning: {_OUTLOOKS[advice.fine_tuning.verdict]}; the reasons are in the report")
+    return [line.replace("\u00a0", " ") for line in lines]
 
 
 def ranking_table(comparison: Comparison) -> Table:

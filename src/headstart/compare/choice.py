@@ -1,15 +1,25 @@
 """The choice, from validation evidence only: nothing here is given a test label."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart import metrics
 from headstart.compare.evidence import Evidence
+from headstart.compare.metric import Metric, picture_weights
 from headstart.compare.records import Row
-from headstart.evaluate import Evaluation, PairedDifference, evaluate, mean_evaluation, rank
+from headstart.evaluate import (
+    Estimate,
+    Evaluation,
+    PairedDifference,
+    evaluate,
+    mean_evaluation,
+    rank,
+    repeated_accuracy,
+    repeated_difference,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,33 +37,61 @@ class Choice:
     reason: str
 
 
-def choose(evidence: Sequence[Evidence], labels: npt.NDArray[np.int64], *, seed: int) -> Choice:
-    """Rank the candidates and choose the one with the highest validation accuracy.
+def choose(
+    evidence: Sequence[Evidence],
+    labels: npt.NDArray[np.int64],
+    *,
+    metric: Metric = "accuracy",
+    folds: npt.NDArray[np.int64] | None = None,
+    seed: int,
+) -> Choice:
+    """Rank the candidates and choose the best on validation pictures.
 
-    Equal accuracies are settled by log loss. All that are not significantly worse than the best on the same
+    Equal ones are settled by log loss. All that are not significantly worse than the best on the same
     pictures are shown as ties.
 
     Args:
         evidence: one or more candidates.
         labels: int64 of shape (N,), of the validation pictures.
+        metric: what to rank by.
+        folds: int64 of shape (R, N), where the candidates were cross-validated.
         seed: of the bootstrap.
     """
-    evaluations = [evaluate_repeats(each.probabilities, labels, seed=seed) for each in evidence]
-    correct = np.stack([(each.probabilities.argmax(2) == labels).mean(0) for each in evidence])  # (M, N)
+    evaluations = [evaluate_repeats(each.probabilities, labels, folds=folds, seed=seed) for each in evidence]
+    correct = [each.probabilities.argmax(2) == labels for each in evidence]  # M of (R, N)
     losses = [_log_loss(each.probabilities, labels) for each in evidence]
-    ranking = rank(correct, losses)
+    weights = picture_weights(labels, metric)
+    ranking = rank(np.stack([each.mean(0) for each in correct]), losses, weights=weights)
+    best, behind, tied = ranking.order[0], list(ranking.behind_best), list(ranking.tied)
+    if folds is not None and metric == "accuracy":
+        for index, difference in enumerate(ranking.behind_best):
+            if difference is not None:
+                wider = repeated_difference(
+                    correct[best], correct[index], folds, confidence=difference.confidence
+                )
+                behind[index], tied[index] = wider, wider.low <= 0
     rows = tuple(
-        _row(evidence[index], evaluations[index], ranking.behind_best[index], tied=ranking.tied[index])
-        for index in ranking.order
+        _row(evidence[index], evaluations[index], behind[index], tied=tied[index]) for index in ranking.order
     )
-    return Choice(rows=rows, best=int(ranking.order[0]), reason=_reason(rows))
+    return Choice(rows=rows, best=int(best), reason=_reason(rows, metric))
 
 
 def evaluate_repeats(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], *, seed: int
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    *,
+    folds: npt.NDArray[np.int64] | None = None,
+    seed: int,
 ) -> Evaluation:
-    """Return the mean over R repeats of the metrics of `probabilities`, float32 of shape (R, N, K)."""
-    return mean_evaluation([evaluate(each, labels, seed=seed) for each in probabilities])
+    """Return the mean over R repeats of the metrics of `probabilities`, float32 of shape (R, N, K).
+
+    Where `folds`, int64 of shape (R, N), are given, the interval of the accuracy is that of the model fitted
+    on all pictures.
+    """
+    evaluation = mean_evaluation([evaluate(each, labels, seed=seed) for each in probabilities])
+    if folds is None:
+        return evaluation
+    return replace(evaluation, accuracy=repeated_accuracy(probabilities.argmax(2) == labels, folds))
 
 
 def _log_loss(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
@@ -77,12 +115,12 @@ def _row(evidence: Evidence, evaluation: Evaluation, behind: PairedDifference | 
     )
 
 
-def _reason(rows: Sequence[Row]) -> str:
+def _reason(rows: Sequence[Row], metric: Metric) -> str:
     best = rows[0]
     if best.validation is None or best.cost is None:
         return ""
-    accuracy = best.validation.accuracy
-    where = f"accuracy on {accuracy.n} validation pictures, {accuracy.value:.3f}"
+    score: Estimate = getattr(best.validation, metric)
+    where = f"{metric.replace('_', ' ')} on {score.n} validation pictures, {score.value:.3f}"
     if len(rows) == 1:
         return f"{best.name} is the only candidate with a result; its {where}."
     text = f"{best.name} has the highest {where}."

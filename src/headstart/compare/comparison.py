@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headstart.audit import Audit, audit
 from headstart.catalog.entry import ModelEntry
+from headstart.compare.advice import advise
 from headstart.compare.attempts import Attempts
 from headstart.compare.baseline import SMALL, Baseline, pixel_baseline
 from headstart.compare.budget import Purse, parse_budget
@@ -27,6 +28,7 @@ from headstart.compare.evidence import (
     write_evidence,
 )
 from headstart.compare.final import FinalPredictions, look_at_test, nested_estimate, train_final
+from headstart.compare.metric import MetricChoice, choose_metric
 from headstart.compare.mistakes import confusion, most_confident_mistakes
 from headstart.compare.observed import observe
 from headstart.compare.pictures import all_pictures, list_parts, prepare_splits
@@ -58,6 +60,7 @@ def compare(
     models: Sequence[ModelEntry | str],
     pictures: Splits | ImageDataset | Sample,
     *,
+    budget: str = "",
     out: Path | str | None = None,
     options: CompareOptions = CompareOptions(),
     progress: Progress = SILENT,
@@ -69,6 +72,7 @@ def compare(
         models: rows of the catalogue, names or patterns; those with the same tensors run once.
         pictures: splits, or a data set or sample that is split with the seed of `options`. What was not
             scanned yet is read first: unreadable pictures are left out, and duplicates across the parts.
+        budget: in place of that of `options`: "10m", "2h", "50000images".
         out: the run's folder; None is "headstart-runs/NAME". A run that was killed goes on where it stopped.
         options: resolutions, fit, device, precision, reference, budget, seed.
         progress: told about everything that takes time, and about every decision.
@@ -84,6 +88,7 @@ def compare(
         StorageError: the folder or the cache cannot be written.
         Stopped: Ctrl-C; it holds the ranking so far.
     """
+    options = replace(options, budget=budget or options.budget)
     _check(options)
     purse = Purse(parse_budget(options.budget)) if options.budget else None
     found = find_entries(models)
@@ -200,6 +205,12 @@ class _Run:
         """All that the choice may rest on."""
         return replace(self._splits, test=None)
 
+    @property
+    def _metric(self) -> MetricChoice:
+        """What candidates are ranked by: the sizes of the classes decide."""
+        selection = concatenate(list_parts(replace(self._all, test=None)))
+        return choose_metric(selection.class_counts().tolist())
+
     def run(self, runner: Runner, notes: Sequence[str], purse: Purse | None) -> Comparison:
         """Run what is not done yet, choose, look at the test set, and save.
 
@@ -225,6 +236,7 @@ class _Run:
             raise Stopped(self._so_far()) from stop
         if not self._evidence:
             return self._folder.save(self._record(self._left_rows()))
+        self._decide(self._metric.reason)
         choice = self._choose()
         self._decide(f"chosen: {choice.reason}")
         comparison = self._finish(choice, before.looks if before else ())
@@ -320,8 +332,10 @@ class _Run:
         )
 
     def _choose(self) -> Choice:
-        labels = (self._selection.val or self._selection.train).labels
-        return choose(self._evidence, labels, seed=self._options.seed)
+        val, train, seed = self._selection.val, self._selection.train, self._options.seed
+        folds = draw_folds(train, seed=seed) if val is None else None
+        labels = (val or train).labels
+        return choose(self._evidence, labels, metric=self._metric.metric, folds=folds, seed=seed)
 
     def _left_rows(self) -> list[Row]:
         """Return the rows of candidates without evidence: those that left a race, then those that failed."""
@@ -337,10 +351,14 @@ class _Run:
     def _finish(self, choice: Choice, looks: Sequence[Look]) -> Comparison:
         evidence = self._evidence
         winner = evidence[choice.best]
-        final, classifier, looks = self._estimate(winner, looks)
+        final, classifier, embedded, looks = self._estimate(winner, looks)
         rivals = [each for each in evidence if each.candidate.name == self._reference and each is not winner]
         if self._splits.test is not None and rivals:
-            _, _, looks = self._look(rivals[0], "reference", looks)
+            *_, looks = self._look(rivals[0], "reference", looks)
+        self._progress.start("looking at what else could be had, and at what more pictures would do")
+        advice = advise(
+            evidence, choice, embedded, self._selection, metric=self._metric, seed=self._options.seed
+        )
         comparison = replace(
             self._record([*choice.rows, *self._left_rows()]),
             chosen=winner.candidate.name,
@@ -352,23 +370,24 @@ class _Run:
             preprocessing=classifier.preprocessing,
             temperature=classifier.temperature,
             digests=self._digests(evidence),
+            advice=advice,
         )
         save_folder(classifier, self._folder.path / MODEL_FOLDER, summary=_summary(comparison))
         return self._folder.save(comparison)
 
     def _estimate(
         self, winner: Evidence, looks: Sequence[Look]
-    ) -> tuple[FinalPredictions, Classifier, Sequence[Look]]:
-        """Return what the final estimate rests on, the trained winner, and the looks with this one added."""
+    ) -> tuple[FinalPredictions, Classifier, Embedded, Sequence[Look]]:
+        """Return what the final estimate rests on, the trained winner, its features, and the looks so far."""
         if self._splits.test is not None:
             return self._look(winner, "chosen", looks)
         self._decide("no locked test set: the estimate is nested cross-validation of the whole choice")
         final = nested_estimate(self._evidence, self._splits.train, seed=self._options.seed)
-        return final, self._train(winner)[0], looks
+        return final, *self._train(winner), looks
 
     def _look(
         self, evidence: Evidence, role: str, looks: Sequence[Look]
-    ) -> tuple[FinalPredictions, Classifier, Sequence[Look]]:
+    ) -> tuple[FinalPredictions, Classifier, Embedded, Sequence[Look]]:
         """Train a candidate and score it on the test set; a look taken before is not counted again."""
         test = self._splits.test
         if test is None:
@@ -379,9 +398,9 @@ class _Run:
         final = look_at_test(classifier, embedded, test, seed=self._options.seed)
         look = Look(model=evidence.candidate.name, role=role, evaluation=final.evaluation)
         if (look.model, look.role) in [(each.model, each.role) for each in looks]:
-            return final, classifier, looks
+            return final, classifier, embedded, looks
         self._decide(f"look {len(looks) + 1} at the test set: {look.model} ({role})")
-        return final, classifier, (*looks, look)
+        return final, classifier, embedded, (*looks, look)
 
     def _train(self, evidence: Evidence) -> tuple[Classifier, Embedded]:
         embedded = self._embed(evidence.candidate, list_parts(self._splits))

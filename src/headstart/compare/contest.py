@@ -14,7 +14,7 @@ from headstart.compare.field import Field, Measured
 from headstart.compare.race import Entrant, Race
 from headstart.compare.records import CompareOptions, RaceSummary, Row, Screening
 from headstart.compare.run_folder import RunFolder
-from headstart.compare.schedule import Rung, Schedule, draw_order, plan
+from headstart.compare.schedule import MIN_FINALISTS, Rung, Schedule, draw_order, plan
 from headstart.core.progress import Progress
 from headstart.core.records import from_json, to_json
 from headstart.data import ImageDataset, Splits
@@ -24,8 +24,11 @@ from headstart.evaluate import wilson
 
 Integers = npt.NDArray[np.int64]
 
-FINISH_SHARE = 0.1
-"""Of a budget in time, what is kept for heads, the chosen model's training and the test set."""
+# Seconds, measured on two cores, for what is not embedding; an estimate is to be right within a quarter.
+_FIT, _FIT_OF_A_VALUE = 1.0, 1.5e-7  # a probe that sweeps its strength, by rows times features
+_SIGNS = 1.5  # what is looked at in a finalist besides its accuracy
+_END = 5.0  # the head on pixels, thumbnails, model folder, report
+_MAX_FINISH_SHARE = 0.4  # of the budget: where it is tiny, the end must not eat it up
 
 
 class Contest:
@@ -213,11 +216,11 @@ class Contest:
 
     def _plan(self) -> Schedule:
         """Plan the rungs, and say how long they will take; what an earlier start planned is kept."""
+        finish = self._finish_seconds() if self._purse.is_clock else 0.0
+        self._purse.reserve = min(finish, _MAX_FINISH_SHARE * self._purse.budget.amount)
         if "schedule" in self._kept:
             self._expected = float(self._kept["expected"])
             return from_json(Schedule, self._kept["schedule"])
-        if self._purse.is_clock:
-            self._purse.reserve = FINISH_SHARE * self._purse.budget.amount
         measured = [*self._measured.values()]
         num_val = 0 if self._splits.val is None else len(self._splits.val)
         decoding = self._decode_seconds * len(self._labels)
@@ -230,11 +233,18 @@ class Contest:
             num_after=len(self._splits.test or ()),
             budget=self._purse.left() - decoding,
         )
-        spent = self._purse.spent() + decoding if self._purse.is_clock else 0.0
-        self._expected = spent + schedule.expected_cost
+        others = self._purse.spent() + decoding + finish if self._purse.is_clock else 0.0
+        self._expected = others + schedule.expected_cost
         self._kept["schedule"] = to_json(schedule)
         self._decide(describe_schedule(schedule, self._expected, self._purse, self._splits))
         return schedule
+
+    def _finish_seconds(self) -> float:
+        """Return about how long heads, advice and report will take, embedding apart."""
+        num_features = float(np.mean([each.feature_dim for each in self._measured.values()]))
+        fit = _FIT + _FIT_OF_A_VALUE * num_features * len(self._labels)
+        # Each finalist's head; the final one, and the learning curve's parts.
+        return MIN_FINALISTS * (fit + _SIGNS) + 2 * fit + _END
 
     def _last_rung(self, finalists: Sequence[Entrant]) -> Rung:
         """Return what the finalists see; what an earlier start decided is kept."""

@@ -100,5 +100,5 @@ def nested_estimate(evidence: Sequence[Evidence], train: ImageDataset, *, seed: 
     stacked = np.stack([each.probabilities for each in evidence])  # (M, R, N, K)
     repeats, pictures = np.indices(folds.shape)
     probabilities = stacked[chosen, repeats, pictures]  # (R, N, K)
-    evaluation = evaluate_repeats(probabilities, train.labels, seed=seed)
+    evaluation = evaluate_repeats(probabilities, train.labels, folds=folds, seed=seed)
     return FinalPredictions(dataset=train, probabilities=probabilities, evaluation=evaluation)

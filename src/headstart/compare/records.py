@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from headstart.audit.pictures import Audit
 from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
+from headstart.compare.advice_records import Advice
 from headstart.core.errors import StorageError
 from headstart.data.dataset import Exclusion
 from headstart.evaluate.records import Estimate, Evaluation, PairedDifference
@@ -280,6 +281,8 @@ class Comparison:
         started: date and time of the start, ISO 8601 in UTC.
         audit: what is wrong with the pictures; None where it was not looked for.
         race: what was spent on what; None without a budget.
+        advice: what else could be had, and what more pictures or fine-tuning would do; None where nothing
+            was chosen.
         folder: where it lies on this machine; None inside the file.
     """
 
@@ -310,6 +313,7 @@ class Comparison:
     started: str
     audit: Audit | None = None
     race: RaceSummary | None = None
+    advice: Advice | None = None
     folder: Path | None = None
 
     def __str__(self) -> str:

@@ -1,14 +1,13 @@
 """Models compared on the same pictures: a paired interval, and a ranking that shows its ties."""
 
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import InputError
-from headstart.evaluate.intervals import critical_value
 from headstart.evaluate.records import PairedDifference
+from headstart.evaluate.weighted import weighted_difference
 
 ERROR_RATE = 0.05
 """How often, at most, the truly best model may be missing from the ties of the best measured one."""
@@ -60,10 +59,12 @@ def paired_difference(
         raise InputError(
             f"{len(a)} and {len(b)} pictures were given, expected the same pictures for both models"
         )
-    return _interval(a - b, confidence=confidence)
+    return weighted_difference(a - b, np.ones(len(a)), confidence=confidence)
 
 
-def rank(correct: npt.ArrayLike, tie_break: npt.ArrayLike) -> Ranking:
+def rank(
+    correct: npt.ArrayLike, tie_break: npt.ArrayLike, *, weights: npt.ArrayLike | None = None
+) -> Ranking:
     """Return the models ranked by accuracy, and which of them cannot be told from the best.
 
     The best measured model is compared with each other one on the same pictures. Each of the M - 1 intervals
@@ -75,6 +76,7 @@ def rank(correct: npt.ArrayLike, tie_break: npt.ArrayLike) -> Ranking:
         correct: of shape (M, N), how right model m was on picture i: 0 or 1, or an average over repeats.
         tie_break: of shape (M,), what decides between equal accuracies, lower is better (the log loss); after
             that the order in which they were given.
+        weights: of shape (N,), above 0: how much each picture counts; None counts all alike.
 
     Raises:
         InputError: the shapes do not fit each other, or a value is out of its range.
@@ -85,12 +87,15 @@ def rank(correct: npt.ArrayLike, tie_break: npt.ArrayLike) -> Ranking:
         raise InputError(
             f"a tie break of shape {second.shape} was given for {len(rows)} models, expected a number each"
         )
-    values = np.round(rows.mean(axis=1), _DECIMALS)
+    scaled = np.ones(rows.shape[1]) if weights is None else np.asarray(weights, np.float64)
+    values = np.round(rows @ scaled / scaled.sum(), _DECIMALS)
     order = np.lexsort((second, -values)).tolist()  # the last key is the first to count
     best = order[0]
     confidence = 1 - ERROR_RATE / max(1, len(rows) - 1)
     behind = tuple(
-        None if model == best else _interval(rows[best] - rows[model], confidence=confidence)
+        None
+        if model == best
+        else weighted_difference(rows[best] - rows[model], scaled, confidence=confidence)
         for model in range(len(rows))
     )
     tied = tuple(difference is None or difference.low <= 0 for difference in behind)
@@ -108,22 +113,3 @@ def _correctness(values: npt.ArrayLike, *, num_axes: int) -> npt.NDArray[np.floa
             hint="give 1 where the prediction is right and 0 where it is wrong",
         )
     return array
-
-
-def _interval(differences: npt.NDArray[np.float64], *, confidence: float) -> PairedDifference:
-    """Return the adjusted Wald interval of the mean of `differences`, of shape (N,), each in [-1, 1]."""
-    n = len(differences)
-    value = float(np.round(differences.mean(), _DECIMALS))
-    adjusted_n = n + 2
-    centre = float(differences.sum()) / adjusted_n
-    mean_square = (
-        float(differences @ differences) + 1
-    ) / adjusted_n  # each of the two cells won by one side got 1/2
-    half = critical_value(confidence) * sqrt((mean_square - centre**2) / adjusted_n)
-    return PairedDifference(
-        value=value,
-        low=max(-1.0, min(centre - half, value)),
-        high=min(1.0, max(centre + half, value)),
-        confidence=confidence,
-        n=n,
-    )

@@ -12,7 +12,8 @@ class Estimate:
         low: lower end of the interval, at most `value`.
         high: upper end, at least `value`.
         n: number of pictures it rests on.
-        method: how the interval was made: "wilson", "bootstrap".
+        method: how the interval was made: "wilson", "bootstrap", "corrected" (see `corrected_best`) or
+            "repeated" (see `repeated_accuracy`).
     """
 
     value: float

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from headstart.compare.records import Comparison
 from headstart.core.files import write_bytes
 from headstart.preprocess import describe
-from headstart.report import charts, numbers, view, words
+from headstart.report import charts, curve, numbers, view, words
+from headstart.report.trade_off_words import trade_off_sentence
 
 # Letters that html has no place for; a file name may hold them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -107,5 +108,14 @@ def _environment() -> Environment:
         "model_name": words.shown_name,
         "facts": view.candidate_facts,
     }
-    environment.globals |= {"words": words, "describe": describe, "gauge": charts.gauge}
+    environment.globals |= {
+        "words": words,
+        "describe": describe,
+        "gauge": charts.gauge,
+        "curve_chart": curve.curve_chart,
+        "curve_sentences": curve.curve_sentences,
+        "class_rows": curve.class_rows,
+        "trade_off_sentence": trade_off_sentence,
+        "significant": numbers.significant,
+    }
     return environment

@@ -1,0 +1,112 @@
+"""What a comparison tells beside its ranking, once the choice was made; the test part is not looked at."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart.compare.advice_records import Advice, LearningCurve
+from headstart.compare.choice import Choice
+from headstart.compare.evidence import Embedded, Evidence, draw_folds
+from headstart.compare.fine_tuning import FineTuningFacts, FineTuningOutlook, fine_tuning_outlook
+from headstart.compare.learning_curve import cross_validated_curve, learning_curve
+from headstart.compare.metric import MetricChoice, picture_weights
+from headstart.compare.trade_offs import list_trade_offs, pareto_table
+from headstart.data import Splits
+from headstart.evaluate import Estimate, corrected_best
+
+
+def advise(
+    evidence: Sequence[Evidence],
+    choice: Choice,
+    winner: Embedded,
+    splits: Splits,
+    *,
+    metric: MetricChoice,
+    seed: int,
+) -> Advice:
+    """Return what is to be told beside the ranking.
+
+    Args:
+        evidence: of all candidates that ran in full.
+        choice: the ranking.
+        winner: network and features of the chosen one.
+        splits: the pictures.
+        metric: what they were ranked by.
+        seed: of everything random.
+    """
+    labels = (splits.val or splits.train).labels
+    correct = {
+        each.candidate.name: (each.probabilities.argmax(2) == labels).mean(0) for each in evidence
+    }  # of (N,) each
+    weights = picture_weights(labels, metric.metric)
+    chosen = evidence[choice.best]
+    name = chosen.candidate.name
+    curve = _learning_curve(chosen, correct[name], winner, splits, metric=metric, seed=seed)
+    return Advice(
+        metric=metric,
+        corrected=_corrected([*correct.values()], seed=seed) if metric.metric == "accuracy" else None,
+        pareto=pareto_table(choice.rows, correct, weights=weights, metric=metric.metric),
+        trade_offs=list_trade_offs(choice.rows, name, correct, weights=weights, metric=metric.metric),
+        learning_curve=curve,
+        fine_tuning=_outlook(chosen, correct[name], winner, splits, curve),
+    )
+
+
+def _corrected(correct: Sequence[npt.NDArray[np.float64]], *, seed: int) -> Estimate:
+    return corrected_best(np.stack(correct), seed=seed)
+
+
+def _learning_curve(
+    chosen: Evidence,
+    correct: npt.NDArray[np.float64],
+    winner: Embedded,
+    splits: Splits,
+    *,
+    metric: MetricChoice,
+    seed: int,
+) -> LearningCurve | None:
+    train = splits.train
+    if splits.val is not None:
+        return learning_curve(
+            winner.rows(train),
+            train.labels,
+            winner.rows(splits.val),
+            splits.val.labels,
+            regularization=chosen.regularization,
+            correct=correct,
+            metric=metric.metric,
+            seed=seed,
+            device=winner.head_device,
+        )
+    return cross_validated_curve(
+        winner.rows(train),
+        train.labels,
+        draw_folds(train, seed=seed),
+        regularization=chosen.regularization,
+        correct=correct,
+        metric=metric.metric,
+        seed=seed,
+        device=winner.head_device,
+    )
+
+
+def _outlook(
+    chosen: Evidence,
+    correct: npt.NDArray[np.float64],
+    winner: Embedded,
+    splits: Splits,
+    curve: LearningCurve | None,
+) -> FineTuningOutlook | None:
+    if chosen.train_correct is None:
+        return None
+    native = chosen.candidate.entry.weights.preprocessing.input_size[0]
+    return fine_tuning_outlook(
+        FineTuningFacts(
+            accuracy=float(correct.mean()),
+            train_accuracy=float(chosen.train_correct.mean()),
+            pictures_per_class=float(np.median(splits.train.class_counts())),
+            resolution_share=chosen.resolution / native,
+            gain_of_double=curve.predictions[0].gain.high if curve and curve.predictions else None,
+        )
+    )
