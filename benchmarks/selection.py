@@ -8,7 +8,8 @@
 
 A task is a labelled part of a data set, drawn by a seed: some classes of it, some pictures, four fifths of
 them to train on. The exhaustive search fits a linear probe of every candidate on the training part and takes
-the highest validation accuracy, ties by log loss. Every method names one candidate, and is judged by the
+the one of the highest merit on validation pictures, as `headstart.compare.choice` does (but from all
+candidates, not from those that are tied). Every method names one candidate, and is judged by the
 accuracy of that candidate's probe on all pictures of the task's classes that are not in the task. Regret is
 the exhaustive choice's accuracy minus the method's, in points.
 
@@ -36,6 +37,7 @@ from svg import Bar, BarPanel, draw_bars
 from turns import begin, note, save
 
 from headstart.compare.budget import Budget, Purse
+from headstart.compare.choice import LOG_LOSS_WEIGHT
 from headstart.compare.race import Entrant, Race
 from headstart.compare.schedule import draw_order, plan
 from headstart.train import LinearProbe
@@ -234,8 +236,8 @@ def table(task: Task, drawn: Drawn, candidates: Candidates, folder: Path) -> dic
 
 
 def choose(outcomes: dict[str, Outcome], names: Sequence[str]) -> str:
-    """Return the candidate with the highest validation accuracy, ties by log loss."""
-    return min(names, key=lambda name: (-outcomes[name].validation, outcomes[name].log_loss))
+    """Return the candidate with the highest merit on the validation pictures."""
+    return max(names, key=lambda name: outcomes[name].validation - LOG_LOSS_WEIGHT * outcomes[name].log_loss)
 
 
 def run_race(

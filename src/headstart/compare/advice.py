@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.compare.advice_records import Advice, LearningCurve
-from headstart.compare.choice import Choice
+from headstart.compare.choice import Choice, merits
 from headstart.compare.evidence import Embedded, Evidence, draw_folds
 from headstart.compare.fine_tuning import FineTuningFacts, FineTuningOutlook, fine_tuning_outlook
 from headstart.compare.learning_curve import cross_validated_curve, learning_curve
@@ -45,7 +45,7 @@ def advise(
     curve = _learning_curve(chosen, correct[name], winner, splits, metric=metric, seed=seed)
     return Advice(
         metric=metric,
-        corrected=_corrected([*correct.values()], seed=seed) if metric.metric == "accuracy" else None,
+        corrected=_corrected(evidence, labels, seed=seed) if metric.metric == "accuracy" else None,
         pareto=pareto_table(choice.rows, correct, weights=weights, metric=metric.metric),
         trade_offs=list_trade_offs(choice.rows, name, correct, weights=weights, metric=metric.metric),
         learning_curve=curve,
@@ -53,8 +53,9 @@ def advise(
     )
 
 
-def _corrected(correct: Sequence[npt.NDArray[np.float64]], *, seed: int) -> Estimate:
-    return corrected_best(np.stack(correct), seed=seed)
+def _corrected(evidence: Sequence[Evidence], labels: npt.NDArray[np.int64], *, seed: int) -> Estimate:
+    correct = np.stack([(each.probabilities.argmax(2) == labels).mean(0) for each in evidence])
+    return corrected_best(correct, by=np.stack([merits(each, labels) for each in evidence]), seed=seed)
 
 
 def _learning_curve(

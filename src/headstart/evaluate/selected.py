@@ -23,7 +23,9 @@ _NUM_RACES = 100  # pairs of drawn races behind the interval: its width is then 
 _NUM_NOISES = 30  # pairs of noises for the choices within a drawn race
 
 
-def corrected_best(correct: npt.ArrayLike, *, seed: int, confidence: float = 0.95) -> Estimate:
+def corrected_best(
+    correct: npt.ArrayLike, *, by: npt.ArrayLike | None = None, seed: int, confidence: float = 0.95
+) -> Estimate:
     """Return the true accuracy of the candidate with the highest measured one, without the winner's luck.
 
     The best of many measured accuracies is too high: it was chosen because luck was with it. So the choice
@@ -41,6 +43,8 @@ def corrected_best(correct: npt.ArrayLike, *, seed: int, confidence: float = 0.9
     Args:
         correct: of shape (M, N), how right candidate m was on picture i: 0 or 1, or an average over repeats.
             The best is the row with the highest mean; of equal ones the first.
+        by: of shape (M, N), what the choice is made by where that is not how right they were: the row with
+            the highest mean is chosen. The interval takes it for as noisy as being right is.
         seed: of the deals and the drawn races; the same seed gives the same estimate.
         confidence: of the interval, between 0 and 1.
 
@@ -66,9 +70,12 @@ def corrected_best(correct: npt.ArrayLike, *, seed: int, confidence: float = 0.9
     """
     critical_value(confidence)  # its check
     rows = _checked(correct)
+    merits = rows if by is None else np.asarray(by, np.float64)
+    if merits.shape != rows.shape or not np.isfinite(merits).all():
+        raise InputError(f"merits of shape {merits.shape} were given, expected finite ones of {rows.shape}")
     num_pictures = rows.shape[1]
     generator = np.random.default_rng(seed)
-    value = _score_choices(rows, generator)
+    value = _score_choices(rows, merits, generator)
     variance = _variance(rows, generator)
     binomial = value * (1 - value)
     # Less variance than that of N single answers may be chance, and is not relied on.
@@ -91,25 +98,27 @@ def _checked(correct: npt.ArrayLike) -> Floats:
     return rows
 
 
-def _score_choices(rows: Floats, generator: np.random.Generator) -> float:
+def _score_choices(rows: Floats, merits: Floats, generator: np.random.Generator) -> float:
     """Return the mean accuracy, on the part left out, of the candidates chosen on the other parts."""
     num_pictures = rows.shape[1]
-    blocks = _sum_blocks(rows, generator)  # (M, G)
-    held = np.round(blocks @ _deal(blocks.shape[1], generator), _DECIMALS)  # (M, R*P)
-    seen = np.round(blocks.sum(axis=1, keepdims=True) - held, _DECIMALS)
+    blocks, merit_blocks = _sum_blocks((rows, merits), generator)  # (M, G) each
+    deal = _deal(blocks.shape[1], generator)  # (G, R*P)
+    held = blocks @ deal  # (M, R*P)
+    seen = np.round(merit_blocks.sum(axis=1, keepdims=True) - merit_blocks @ deal, _DECIMALS)
     chosen = seen.argmax(axis=0)
     score = held[chosen, np.arange(held.shape[1])].sum() / (NUM_DEALS * num_pictures)
     return float(min(max(score, 0.0), 1.0))
 
 
-def _sum_blocks(rows: Floats, generator: np.random.Generator) -> Floats:
-    """Return sums over random blocks of pictures, of shape (M, G); blocks of one where there are few."""
-    num_pictures = rows.shape[1]
+def _sum_blocks(tables: tuple[Floats, Floats], generator: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return sums over the same random blocks of pictures, (M, G) each; blocks of one where there are few."""
+    num_pictures = tables[0].shape[1]
     if num_pictures <= _MAX_BLOCKS:
-        return rows
+        return tables
     starts = np.arange(_MAX_BLOCKS) * num_pictures // _MAX_BLOCKS
-    sums: Floats = np.add.reduceat(rows[:, generator.permutation(num_pictures)], starts, axis=1)
-    return sums
+    order = generator.permutation(num_pictures)
+    first, second = (np.add.reduceat(each[:, order], starts, axis=1) for each in tables)
+    return first, second
 
 
 def _deal(num_blocks: int, generator: np.random.Generator) -> Floats:
