@@ -36,6 +36,7 @@ run.
 import argparse
 import copy
 import io
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -252,7 +253,7 @@ def feature_task(backbone: Backbone, task: Task) -> Task:
     return Task(inputs=lambda part, rows: features[part][rows], labels=task.labels)
 
 
-def probe(
+def fit_probe(
     train: tuple[npt.NDArray[Any], torch.Tensor], test: tuple[npt.NDArray[Any], torch.Tensor], seed: int
 ) -> Correct:
     """Return which test pictures headstart's head gets right."""
@@ -260,25 +261,18 @@ def probe(
     return np.asarray(fitted.predict(test[0]) == test[1].numpy())
 
 
-def probe_task(task: Task, seed: int) -> Correct:
-    """Return which test pictures headstart's head gets right on a task of features."""
-    train, test = (
-        (task.inputs(part, torch.arange(len(task.labels[part]))).numpy(), task.labels[part])
-        for part in ("train", "test")
-    )
-    return probe(train, test, seed)
-
-
 class Report:
-    """Prints each result as it comes, and keeps the record.
+    """Prints each result as it comes, and keeps the record: a list of runs, each with its options.
 
     Args:
-        record: its beginning; written again after each result.
-        path: where the record goes, or None.
+        run: the beginning of this one; written again after each result.
+        path: where the record goes, or None; the runs that it holds already stay.
     """
 
-    def __init__(self, record: dict[str, Any], path: Path | None) -> None:
-        self.record = record | {"results": []}
+    def __init__(self, run: dict[str, Any], path: Path | None) -> None:
+        runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path and path.exists() else []
+        self.run = run | {"results": []}
+        self.record = {"benchmark": run["benchmark"], "runs": [*runs, self.run]}
         self.path = path
         self.began = time.perf_counter()
 
@@ -316,113 +310,135 @@ class Report:
             words += f"   {gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
         result["seconds_since_start"] = time.perf_counter() - self.began
         print(f"{model:<22} {variant:<42} {words}", flush=True)
-        self.record["results"].append(result)
+        self.run["results"].append(result)
         save(self.record, self.path)
 
 
-def take_apart(
-    name: str, backbone: Backbone, data: tuple[Any, Any], *, args: argparse.Namespace, report: Report
-) -> list[Loop]:
-    """Measure protocol and repairs at 32 px, and all repairs together; return the protocol's runs."""
-    seeds, epochs = range(args.seeds), args.epochs
-    task = picture_task(*data, side=CIFAR_SIDE, normalisation=TUTORIAL)
-    loops = [run_loop(backbone, task, seed=seed, num_epochs=epochs) for seed in seeds]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What one model is measured with.
+
+    Attributes:
+        name: of the model.
+        backbone: the model.
+        data: pictures and labels of each part.
+        args: the options.
+        report: told about every result.
+    """
+
+    name: str
+    backbone: Backbone
+    data: tuple[Any, Any]
+    args: argparse.Namespace
+    report: Report
+
+    def task(self, side: int, normalisation: Normalisation) -> Task:
+        """Return the task of the pictures."""
+        return picture_task(*self.data, side=side, normalisation=normalisation)
+
+    def run_head(self, task: Task) -> list[Loop]:
+        """Run the tutorial's epochs on features, once for each seed."""
+        last = Backbone(network=nn.Identity(), feature_dim=self.backbone.feature_dim, own=self.backbone.own)
+        return [
+            run_loop(last, task, seed=seed, num_epochs=self.args.epochs) for seed in range(self.args.seeds)
+        ]
+
+    def probe(self, task: Task) -> list[Correct]:
+        """Fit headstart's head to features, once for each seed."""
+        train, test = (
+            (task.inputs(part, torch.arange(len(task.labels[part]))).numpy(), task.labels[part])
+            for part in ("train", "test")
+        )
+        return [fit_probe(train, test, seed) for seed in range(self.args.seeds)]
+
+    def add(
+        self,
+        variant: str,
+        right: Sequence[Correct],
+        against: Sequence[Correct] = (),
+        *,
+        loops: Sequence[Loop] = (),
+    ) -> None:
+        """Report which test pictures were right, for each seed, and the epochs behind it."""
+        epochs = {
+            f"{part}_epochs": [loop.right[part].mean(axis=1).tolist() for loop in loops]
+            for part in PARTS[1:]
+            if loops
+        }
+        self.report.add(self.name, variant, right, against=against, **epochs)
+
+
+def measure_loop(bench: Bench) -> list[Loop]:
+    """Measure the protocol and what repairs it without another run; return the protocol's runs."""
+    args, task = bench.args, bench.task(CIFAR_SIDE, TUTORIAL)
+    loops = [run_loop(bench.backbone, task, seed=seed, num_epochs=args.epochs) for seed in range(args.seeds)]
     protocol = [loop.chosen_on("test") for loop in loops]
-    report.add(
-        name,
-        "protocol",
-        protocol,
-        epochs=[loop.right["test"].mean(axis=1).tolist() for loop in loops],
-        validation_epochs=[loop.right["validation"].mean(axis=1).tolist() for loop in loops],
-    )
-    report.add(name, "validation chooses", [loop.chosen_on("validation") for loop in loops], against=protocol)
-    labels = task.labels
+    bench.add("protocol", protocol, loops=loops)
+    bench.add("validation chooses", [loop.chosen_on("validation") for loop in loops], protocol)
     solved = [
-        probe(
-            (loop.features["train"], labels["train"][loop.order]),
-            (loop.features["test"], labels["test"]),
+        fit_probe(
+            (loop.features["train"], task.labels["train"][loop.order]),
+            (loop.features["test"], task.labels["test"]),
             seed,
         )
-        for seed, loop in zip(seeds, loops, strict=True)
+        for seed, loop in enumerate(loops)
     ]
-    report.add(name, "LinearProbe", solved, against=protocol)
-    identity = Backbone(network=nn.Identity(), feature_dim=backbone.feature_dim, own=TUTORIAL)
-    frozen = feature_task(backbone, task)
-    still = [run_loop(identity, frozen, seed=seed, num_epochs=epochs) for seed in seeds]
-    report.add(name, "batch norms frozen", [loop.chosen_on("test") for loop in still], against=protocol)
-    own = backbone.own != TUTORIAL
-    other = picture_task(*data, side=CIFAR_SIDE, normalisation=backbone.own if own else IMAGENET)
-    once = feature_task(backbone, other)
-    variant = "own normalisation" if own else "foreign normalisation"
-    last = once if own else frozen
-    report.add(name, "all but larger pictures", [probe_task(last, seed) for seed in seeds], against=protocol)
-    if not own:
-        report.add(
-            name,
-            "all but larger pictures, foreign norm.",
-            [probe_task(once, seed) for seed in seeds],
-            against=protocol,
-        )
-    strange = [run_loop(backbone, other, seed=seed, num_epochs=epochs) for seed in seeds[:1]]
-    report.add(name, variant, [loop.chosen_on("test") for loop in strange], against=protocol[:1])
-    if args.side != CIFAR_SIDE:
-        larger = feature_task(backbone, picture_task(*data, side=args.side, normalisation=backbone.own))
-        right = [probe_task(larger, seed) for seed in seeds]
-        report.add(name, f"all, {args.side} px", right, against=protocol)
-        still = [run_loop(identity, larger, seed=seed, num_epochs=epochs) for seed in seeds]
-        report.add(
-            name,
-            f"frozen, own norm., {args.side} px; Adam",
-            [loop.chosen_on("test") for loop in still],
-            against=protocol,
-        )
+    bench.add("LinearProbe", solved, protocol)
     return loops
 
 
-def measure_costly(
-    name: str,
-    backbone: Backbone,
-    data: tuple[Any, Any],
-    *,
-    loops: list[Loop],
-    args: argparse.Namespace,
-    report: Report,
-) -> None:
+def measure_repairs(bench: Bench, protocol: list[Correct]) -> None:
+    """Measure frozen batch norms alone, the normalisation alone, and all repairs at 32 px and at --side."""
+    args, backbone = bench.args, bench.backbone
+    frozen = feature_task(backbone, bench.task(CIFAR_SIDE, TUTORIAL))
+    still = bench.run_head(frozen)
+    bench.add("batch norms frozen", best_on_test(still), protocol, loops=still)
+    has_own = backbone.own != TUTORIAL
+    other = bench.task(CIFAR_SIDE, backbone.own if has_own else IMAGENET)
+    once = feature_task(backbone, other)
+    bench.add("all but larger pictures", bench.probe(once if has_own else frozen), protocol)
+    if not has_own:
+        bench.add("all but larger pictures, foreign norm.", bench.probe(once), protocol)
+    strange = [run_loop(backbone, other, seed=0, num_epochs=args.epochs)]
+    name = "own normalisation" if has_own else "foreign normalisation"
+    bench.add(name, best_on_test(strange), protocol[:1], loops=strange)
+    larger = feature_task(backbone, bench.task(args.side, backbone.own))
+    bench.add(f"all, {args.side} px", bench.probe(larger), protocol)
+    still = bench.run_head(larger)
+    bench.add(f"frozen, own norm., {args.side} px; Adam", best_on_test(still), protocol, loops=still)
+
+
+def measure_costly(bench: Bench, loops: list[Loop]) -> None:
     """Measure what takes minutes: larger pictures alone, all layers trained, all repairs at the full size."""
-    epochs = args.costly_epochs
-    protocol = [loop.chosen_on("test", epochs) for loop in loops[:1]]
-    task = picture_task(*data, side=args.side, normalisation=TUTORIAL)
-    loop = run_loop(backbone, task, seed=0, num_epochs=epochs)
-    more: dict[str, Any] = {"epochs": [loop.right["test"].mean(axis=1).tolist()]}
-    variant = f"{args.side} px, first {epochs} epochs"
-    report.add(name, variant, [loop.chosen_on("test")], against=protocol, **more)
+    args, backbone = bench.args, bench.backbone
+    epochs, protocol = args.costly_epochs, best_on_test(loops)
+    larger = [run_loop(backbone, bench.task(args.side, TUTORIAL), seed=0, num_epochs=epochs)]
+    begun = [loops[0].chosen_on("test", epochs)]
+    bench.add(f"{args.side} px, first {epochs} epochs", best_on_test(larger), begun, loops=larger)
     counts = {"train": args.tuning_train, "validation": args.num_validation, "test": args.num_test}
     pictures, labels = read_pictures(args.data, counts)
-    pictures["test"], labels["test"] = data[0]["test"], data[1]["test"]
+    pictures["test"], labels["test"] = bench.data[0]["test"], bench.data[1]["test"]
     task = picture_task(pictures, labels, side=CIFAR_SIDE, normalisation=TUTORIAL)
-    loop = run_loop(backbone, task, seed=0, num_epochs=args.tuning_epochs, train_all=True)
-    report.add(
-        name,
-        f"all layers trained, {args.tuning_train:,} pictures, {args.tuning_epochs} epochs",
-        [loop.chosen_on("test")],
-        against=[each.chosen_on("test") for each in loops[:1]],
-        epochs=[loop.right["test"].mean(axis=1).tolist()],
-    )
-    if args.full_side:
-        task = feature_task(backbone, picture_task(*data, side=args.full_side, normalisation=backbone.own))
-        right = [probe_task(task, seed) for seed in range(args.seeds)]
-        protocol = [loop.chosen_on("test") for loop in loops]
-        report.add(name, f"all, {args.full_side} px", right, against=protocol)
+    tuned = [run_loop(backbone, task, seed=0, num_epochs=args.tuning_epochs, train_all=True)]
+    variant = f"all layers trained, {args.tuning_train:,} pictures, {args.tuning_epochs} epochs"
+    bench.add(variant, best_on_test(tuned), protocol[:1], loops=tuned)
+    if args.full_side:  # 0 leaves it out
+        features = feature_task(backbone, bench.task(args.full_side, backbone.own))
+        bench.add(f"all, {args.full_side} px", bench.probe(features), protocol)
+
+
+def best_on_test(loops: Sequence[Loop]) -> list[Correct]:
+    """Return which test pictures were right in the epochs that the tutorial would have chosen."""
+    return [loop.chosen_on("test") for loop in loops]
 
 
 def measure_untrained(data: tuple[Any, Any], *, args: argparse.Namespace, report: Report) -> None:
     """Measure the protocol on networks with the random weights that they begin with."""
-    task = picture_task(*data, side=CIFAR_SIDE, normalisation=TUTORIAL)
     for name in args.untrained:
-        loop = run_loop(build_untrained(name, 0), task, seed=0, num_epochs=args.costly_epochs)
-        epochs = [loop.right["test"].mean(axis=1).tolist()]
-        variant = f"never trained, first {args.costly_epochs} epochs"
-        report.add(name, variant, [loop.chosen_on("test")], epochs=epochs)
+        bench = Bench(name=name, backbone=build_untrained(name, 0), data=data, args=args, report=report)
+        task = bench.task(CIFAR_SIDE, TUTORIAL)
+        loops = [run_loop(bench.backbone, task, seed=0, num_epochs=args.costly_epochs)]
+        bench.add(f"never trained, first {args.costly_epochs} epochs", best_on_test(loops), loops=loops)
 
 
 def try_pooling() -> dict[str, str]:
@@ -448,7 +464,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="The tutorial's comparison taken apart: see the docstring.")
     parser.add_argument("data", type=Path, help="zip of CIFAR-10")
-    parser.add_argument("--models", nargs="+", default=["efficientnet_lite0", "efficientnet_lite1"])
+    parser.add_argument("--models", nargs="*", default=["efficientnet_lite0", "efficientnet_lite1"])
     parser.add_argument("--num-train", type=int, default=2000)
     parser.add_argument("--num-validation", type=int, default=500)
     parser.add_argument("--num-test", type=int, default=1000)
@@ -456,34 +472,40 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--side", type=int, default=128, help="of the larger pictures")
     parser.add_argument("--full-side", type=int, default=224, help="for all repairs together; 0: not")
-    parser.add_argument("--costly", type=int, default=1, help="models with the parts that take minutes")
+    parser.add_argument(
+        "--costly", type=int, default=1, help="so many models with the parts that take minutes"
+    )
     parser.add_argument("--costly-epochs", type=int, default=3, help="epochs of larger and untrained ones")
     parser.add_argument("--tuning-train", type=int, default=6000, help="pictures for training all layers")
     parser.add_argument("--tuning-epochs", type=int, default=2)
     parser.add_argument(
         "--untrained", nargs="*", default=["timm/tf_efficientnet_lite0", "resnet50", "se_resnet50"]
     )
-    parser.add_argument("--json", type=Path, help="file for the record")
+    parser.add_argument(
+        "--json", type=Path, help="file for the record; a run is added to those that it holds"
+    )
     args = parser.parse_args()
     keep_freed_memory()
     report = Report(begin("tutorial_claim", args), args.json)
     counts = {"train": args.num_train, "validation": args.num_validation, "test": args.num_test}
     data = read_pictures(args.data, counts)
-    report.record["original_se_resnet50_pooling"] = try_pooling()
-    print(f"se_resnet50 with the original's pooling: {report.record['original_se_resnet50_pooling']}")
-    report.record["left_out"] = {}
+    report.run["original_se_resnet50_pooling"] = try_pooling()
+    print(f"se_resnet50 with the original's pooling: {report.run['original_se_resnet50_pooling']}")
+    report.run["left_out"] = {}
     for place, name in enumerate(args.models):
         try:
             backbone = load_backbone(name)
         except HeadstartError as error:
-            report.record["left_out"][name] = type(error).__name__
+            report.run["left_out"][name] = type(error).__name__
             print(f"{name}: left out: {error}")
             continue
-        loops = take_apart(name, backbone, data, args=args, report=report)
+        bench = Bench(name=name, backbone=backbone, data=data, args=args, report=report)
+        loops = measure_loop(bench)
+        measure_repairs(bench, best_on_test(loops))
         if place < args.costly:
-            measure_costly(name, backbone, data, loops=loops, args=args, report=report)
+            measure_costly(bench, loops)
     measure_untrained(data, args=args, report=report)
-    report.record["seconds"] = time.perf_counter() - report.began
+    report.run["seconds"] = time.perf_counter() - report.began
     save(report.record, args.json)
 
 

@@ -30,6 +30,7 @@ PAGES = (
     "docs/predict.md",
     "docs/embedding.md",
     "docs/speed.md",
+    "docs/tutorial-claim.md",
     "docs/troubleshooting.md",
     "docs/architecture.md",
     "CONTRIBUTING.md",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.compare.budget import OutOfBudgetError, Purse
-from headstart.compare.schedule import MIN_PER_CLASS, Rung, Schedule, draw_order
+from headstart.compare.schedule import MIN_FINALISTS, MIN_PER_CLASS, Rung, Schedule, draw_order
 from headstart.compare.screening import Standing, screen
 from headstart.evaluate.paired import ERROR_RATE, paired_difference
 
@@ -95,10 +95,10 @@ class Race:
     def run(self) -> list[Entrant]:
         """Run all rungs but the last; return the finalists, the most promising first."""
         for number, rung in enumerate(self.schedule.rungs[:-1]):
-            active = self.ordered(self.active())
-            if number and (len(active) < 2 or not self.has_room(active[0], rung)):
+            if number and not self._make_room(number, rung):
+                self._cut(number - 1, MIN_FINALISTS)
                 break
-            for entrant in active:
+            for entrant in self.ordered(self.active()):
                 self._see(entrant, number, rung)
             self._drop(number)
             self._cut(number, self.schedule.rungs[number + 1].num_candidates)
@@ -154,16 +154,30 @@ class Race:
         self.purse.charge(entrant.cost * num_pictures)
 
     def has_room(self, entrant: Entrant, rung: Rung) -> bool:
-        """Return whether the budget has room for an entrant at a rung and for the leader's way to the end."""
-        num_new = rung.num_pictures - self.pictures_seen(entrant.name)
-        left = self.purse.left()
-        seen = [each for each in self.active() if each.name in self.standings]
-        leader = self.ordered(seen)[0] if seen else entrant
-        reserve = 0.0
-        if entrant is not leader:
-            num_left = self.schedule.rungs[-1].num_pictures - self.pictures_seen(leader.name)
-            reserve = min(leader.cost * num_left, left / 2)
-        return entrant.cost * num_new <= left - reserve
+        """Return whether what is left of the budget is enough for an entrant to see a rung's pictures."""
+        return entrant.cost * (rung.num_pictures - self.pictures_seen(entrant.name)) <= self.purse.left()
+
+    def _make_room(self, number: int, rung: Rung) -> bool:
+        """Set aside whom the budget has no room for at a rung, the least promising first.
+
+        There must be room for the two most promising ones to get to the end; return whether there is.
+        """
+        ordered = self.ordered(self.active())
+        finalists = ordered[:MIN_FINALISTS]
+        to_the_end = self.schedule.rungs[-1].num_pictures - rung.num_pictures
+        left = self.purse.left() - sum(each.cost for each in finalists) * to_the_end
+        fitting = []
+        for entrant in ordered:
+            cost = entrant.cost * (rung.num_pictures - self.pictures_seen(entrant.name))
+            if cost <= left:
+                fitting.append(entrant)
+                left -= cost
+        if len(ordered) < MIN_FINALISTS or not all(each in fitting for each in finalists):
+            return False
+        for entrant in ordered:
+            if entrant not in fitting:
+                self.leave(entrant, "set aside", number - 1, "the budget has no room for it")
+        return True
 
     def _see(self, entrant: Entrant, number: int, rung: Rung) -> None:
         """Take an entrant through a rung, unless the budget has no room for it."""

@@ -44,8 +44,7 @@ class Schedule:
 
     Attributes:
         rungs: the last one is that of the finalists.
-        expected_cost: of all rungs and of what the chosen one needs after them, where every candidate costs
-            the average; in the unit of the budget.
+        expected_cost: of all rungs and of what the chosen one needs after them; in the unit of the budget.
     """
 
     rungs: tuple[Rung, ...]
@@ -88,7 +87,7 @@ def plan(
     """Return the rungs of a race that keeps a budget.
 
     Of the candidates at a rung, the same share goes on to each next one: the largest share with which all
-    rungs fit the budget on average, at least 1 in `GROWTH`. Where even that is too much, all rungs get
+    rungs are expected to fit the budget, at least 1 in `GROWTH`. Where even that is too much, all rungs get
     smaller. Without validation pictures there is one rung, for as many candidates as there is room for.
 
     Args:
@@ -103,19 +102,18 @@ def plan(
     Source: the rungs of Jamieson and Talwalkar 2016, "Non-stochastic best arm identification",
         https://arxiv.org/abs/1502.07943.
     """
-    sizes, mean_cost = _sizes(num_train, num_val, num_classes), float(np.mean(costs))
+    sizes = _sizes(num_train, num_val, num_classes)
     if num_val == 0:
+        mean_cost = float(np.mean(costs))
         room = int((budget - mean_cost * num_after) / (mean_cost * num_train + fixed))
-        count = min(len(costs), max(1, room))
-        return _schedule(sizes, count, 1.0, mean_cost, fixed, num_after)
+        return _schedule(sizes, costs[: max(1, room)], 1.0, fixed, num_after)
     for share in np.linspace(1, 1 / GROWTH, 41):
-        schedule = _schedule(sizes, len(costs), float(share), mean_cost, fixed, num_after)
+        schedule = _schedule(sizes, costs, float(share), fixed, num_after)
         if schedule.expected_cost <= budget:
             return schedule
     for scale in np.linspace(0.95, 0.05, 19):
         smaller = [(max(num_classes, int(scale * t)), max(1, int(scale * v))) for t, v in sizes]
-        after = int(scale * num_after)
-        schedule = _schedule(smaller, len(costs), 1 / GROWTH, mean_cost, fixed, after)
+        schedule = _schedule(smaller, costs, 1 / GROWTH, fixed, int(scale * num_after))
         if schedule.expected_cost <= budget:
             return schedule
     return schedule
@@ -132,17 +130,22 @@ def _sizes(num_train: int, num_val: int, num_classes: int) -> list[tuple[int, in
 
 
 def _schedule(
-    sizes: Sequence[tuple[int, int]],
-    num_candidates: int,
-    share: float,
-    cost: float,
-    fixed: float,
-    num_after: int,
+    sizes: Sequence[tuple[int, int]], costs: Sequence[float], share: float, fixed: float, num_after: int
 ) -> Schedule:
-    rungs, total, seen, left = [], 0.0, 0, float(num_candidates)
+    rungs, total, seen, left = [], 0.0, 0, float(len(costs))
     for num_train, num_val in sizes:
-        count = min(num_candidates, max(MIN_FINALISTS, int(np.ceil(left - 1e-9))))
+        count = min(len(costs), max(MIN_FINALISTS, int(np.ceil(left - 1e-9))))
+        if rungs and len(rungs) == len(sizes) - 1 and share <= 1 / GROWTH:
+            count = min(len(costs), MIN_FINALISTS)
         rungs.append(Rung(num_train=num_train, num_val=num_val, num_candidates=count))
-        total += count * (fixed + cost * (num_train + num_val - seen))
+        total += count * (fixed + _expected_cost(costs, count) * (num_train + num_val - seen))
         seen, left = num_train + num_val, left * share
-    return Schedule(rungs=tuple(rungs), expected_cost=total + cost * num_after)
+    return Schedule(rungs=tuple(rungs), expected_cost=total + _expected_cost(costs, 1) * num_after)
+
+
+def _expected_cost(costs: Sequence[float], count: int) -> float:
+    """Return what a picture is expected to cost, where `count` candidates are left.
+
+    Those that go on are more often the larger ones: half way between all and the most expensive.
+    """
+    return float(np.mean(costs) + np.mean(sorted(costs)[-count:])) / 2
