@@ -173,6 +173,8 @@ class Contest:
     def _decide(self, text: str) -> None:
         self._tell(text)
         self._keep()
+        for name in self._race.exits if self._race is not None else ():
+            self.field.dismiss(name)
 
     def _keep(self) -> None:
         """Write down what was measured, planned and spent."""

@@ -51,11 +51,14 @@ def list_settings(
     candidates: Sequence[Candidate], splits: Splits, reference: str, options: CompareOptions
 ) -> dict[str, Any]:
     """Return everything that decides the result; where the run lies and how it was called do not."""
+    decisive = replace(
+        options, command="", audit="quick", max_unreadable=0.0, keep_weights=True, reference=reference
+    )
     return {
         "pictures": fingerprint(splits),
         "candidates": [each.name for each in candidates],
         "weights": [_weights_digest(each.entry) for each in candidates],
-        **to_json(replace(options, command="", audit="quick", max_unreadable=0.0, reference=reference)),
+        **to_json(decisive),
     }
 
 

@@ -132,7 +132,8 @@ def _sizes(num_train: int, num_val: int, num_classes: int) -> list[tuple[int, in
 def _schedule(
     sizes: Sequence[tuple[int, int]], costs: Sequence[float], share: float, fixed: float, num_after: int
 ) -> Schedule:
-    rungs, total, seen, left = [], 0.0, 0, float(len(costs))
+    rungs: list[Rung] = []
+    total, seen, left = 0.0, 0, float(len(costs))
     for num_train, num_val in sizes:
         count = min(len(costs), max(MIN_FINALISTS, int(np.ceil(left - 1e-9))))
         if rungs and len(rungs) == len(sizes) - 1 and share <= 1 / GROWTH:
