@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def compare_pictures(
     data: opt.Data,
-    models: opt.Models = "",
+    models: opt.ModelsOrDefault = None,
     budget: opt.BudgetText = "",
     resolution: opt.ResolutionText = "auto",
     fit: opt.FitNames = "",
@@ -34,7 +34,7 @@ def compare_pictures(
     audit: opt.AuditName = "quick",
     max_download: opt.MaxDownload = "5GB",
     max_latency: opt.MaxLatency = None,
-    keep_weights: opt.KeepWeights = True,
+    discard_weights: opt.DiscardWeights = False,
     max_unreadable: opt.MaxUnreadable = 0.1,
     out: opt.Out = None,
     seed: opt.Seed = 0,
@@ -72,14 +72,14 @@ def compare_pictures(
         budget=budget,
         max_download_bytes=opt.parse_size(max_download),
         max_latency_ms=max_latency,
-        keep_weights=keep_weights,
+        keep_weights=not discard_weights,
         seed=seed,
         command=opt.command_line(),
     )
     if budget:
         parse_budget(budget)
     with show_progress() as progress:
-        names = opt.parse_names(models) or _default_names(progress)
+        names = _default_names(progress) if models is None else opt.parse_names(models)
         find_entries(names)  # a mistyped name is told before pictures are read
         pictures = open_sample(
             data, sample=opt.parse_sample(sample), seed=seed, grouped_by=group_by, progress=progress

@@ -26,6 +26,14 @@ Data = Annotated[
 Models = Annotated[
     str, typer.Option("--models", help="Names or patterns with commas between: 'resnet50,timm/convnext*'.")
 ]
+ModelsOrDefault = Annotated[
+    str | None,
+    typer.Option(
+        "--models",
+        help="Names or patterns with commas between; default: those whose weights are here, and 15 more "
+        "where they can be fetched.",
+    ),
+]
 Model = Annotated[str, typer.Option("--models", help="One model's name.")]
 SavedModel = Annotated[str, typer.Argument(metavar="MODEL", help="A saved model folder, or a model's name.")]
 ResolutionText = Annotated[
@@ -113,11 +121,10 @@ MaxLatency = Annotated[
         help="With a budget: the best that takes at most so many milliseconds a picture stays in to the end.",
     ),
 ]
-KeepWeights = Annotated[
+DiscardWeights = Annotated[
     bool,
     typer.Option(
-        "--keep-weights/--discard-weights",
-        help="Keep or delete weights that were fetched for candidates that are not chosen.",
+        "--discard-weights", help="Delete weights that were fetched for candidates that are not chosen."
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
