@@ -9,6 +9,7 @@ import pytest
 
 import headstart as hs
 from headstart.compare import CompareOptions, Comparison, Stopped, compare, load_comparison
+from headstart.compare.budget import OutOfBudgetError
 from headstart.core.errors import InputError
 from headstart.data import Splits
 from headstart.embed import Engine
@@ -137,6 +138,31 @@ def test_a_second_race_with_one_more_candidate_embeds_only_that_one(
     not_finished = {row.resolution for row in first.rows if row.screening is not None}
     assert 40 in started
     assert set(started) <= {40} | not_finished  # one that was dropped may get further in another field
+
+
+def test_a_finalist_whose_time_ends_is_set_aside(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first finalist is always finished; the end of the budget stops the one after it, and no error does."""
+    embed, calls = comparison_module.embed_pictures, []
+
+    def slow(*args: object, **keywords: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OutOfBudgetError("the budget ended")
+        return embed(*args, **keywords)
+
+    monkeypatch.setattr(comparison_module, "embed_pictures", slow)
+    found = run(budget="100000images")
+    assert found.chosen
+    ended = [row.screening for row in found.rows if row.screening and "ended" in row.screening.reason]
+    assert [each.exit for each in ended] == ["set aside"]
+
+
+@pytest.mark.parametrize("budget", [900, 1000, 1150, 1300])
+def test_what_comes_after_the_race_is_within_the_budget(run: Run, budget: int) -> None:
+    found = run(budget=f"{budget}images")
+    assert found.race is not None
+    assert found.race.spent <= budget
+    assert [look.role for look in found.looks][:1] == ["chosen"]
 
 
 def test_time_is_a_budget_too(run: Run) -> None:

@@ -229,7 +229,7 @@ class _Run:
         )
         try:
             if purse is None:
-                list(runner.map(self._gather, self._candidates))
+                list(runner.map(lambda each: self._gather(each, self._progress), self._candidates))
             else:
                 self._race(purse)
         except KeyboardInterrupt as stop:
@@ -281,18 +281,21 @@ class _Run:
             tell=self._tell,
             progress=self._progress,
         )
-        for candidate, splits in self._contest.finalists():
-            self._splits = splits
-            self._gather(candidate)
 
-    def _gather(self, candidate: Candidate) -> None:
+        def gather(candidate: Candidate, splits: Splits, progress: Progress) -> None:
+            self._splits = splits
+            self._gather(candidate, progress)
+
+        self._contest.run(gather)
+
+    def _gather(self, candidate: Candidate, progress: Progress) -> None:
         """Gather a candidate's evidence, or note its error."""
         kept = self._folder.load_piece(candidate.name)
         if kept is not None:
             self._decide(f"{candidate.name}: evidence kept from an earlier start")
             self._evidence.append(read_evidence(candidate, *kept))
             return
-        found = self._attempts.run(candidate, lambda: self._new_evidence(candidate))
+        found = self._attempts.run(candidate, lambda: self._new_evidence(candidate, progress))
         if found is not None:
             self._decide(f"{candidate.name}: {found.resolution} px, {found.plan}")
             for alarm in found.alarms:
@@ -300,11 +303,11 @@ class _Run:
             self._folder.save_piece(candidate.name, *write_evidence(found))
             self._evidence.append(found)
 
-    def _new_evidence(self, candidate: Candidate) -> Evidence:
+    def _new_evidence(self, candidate: Candidate, progress: Progress) -> Evidence:
         # Without a budget the test pictures go through at once, too: that looks at no label.
         parts = list_parts(self._splits if self._contest is None else self._selection)
-        embedded, seed = self._embed(candidate, parts), self._options.seed
-        found = gather(candidate, embedded, self._selection, seed=seed, progress=self._progress)
+        embedded, seed = self._embed(candidate, parts, progress), self._options.seed
+        found = gather(candidate, embedded, self._selection, seed=seed, progress=progress)
         signs = observe(
             found, embedded, self._selection, pixels=self._pixel_baseline(), store=self._store, seed=seed
         )
@@ -320,16 +323,14 @@ class _Run:
             self._pixels_known = True
         return self._pixels
 
-    def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset]) -> Embedded:
+    def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset], progress: Progress) -> Embedded:
         if self._contest is not None:
             classifier = self._contest.field.classifier(candidate)
         else:
             classifier = load_candidate(
-                candidate, self._all.train, self._sides, store=self._store, progress=self._progress
+                candidate, self._all.train, self._sides, store=self._store, progress=progress
             )
-        return embed_pictures(
-            classifier, parts, options=self._options, store=self._store, progress=self._progress
-        )
+        return embed_pictures(classifier, parts, options=self._options, store=self._store, progress=progress)
 
     def _choose(self) -> Choice:
         val, train, seed = self._selection.val, self._selection.train, self._options.seed
@@ -353,7 +354,7 @@ class _Run:
         winner = evidence[choice.best]
         final, classifier, embedded, looks = self._estimate(winner, looks)
         rivals = [each for each in evidence if each.candidate.name == self._reference and each is not winner]
-        if self._splits.test is not None and rivals:
+        if self._splits.test is not None and rivals and self._may_look(rivals[0].candidate):
             *_, looks = self._look(rivals[0], "reference", looks)
         self._progress.start("looking at what else could be had, and at what more pictures would do")
         advice = advise(
@@ -402,8 +403,16 @@ class _Run:
         self._decide(f"look {len(looks) + 1} at the test set: {look.model} ({role})")
         return final, classifier, embedded, (*looks, look)
 
+    def _may_look(self, reference: Candidate) -> bool:
+        """Return whether the budget has room for the reference's look at the test set."""
+        test = self._splits.test
+        if test is None or self._contest is None or self._contest.can_look(reference, len(test)):
+            return True
+        self._decide("the budget has no room for the reference's look at the test set")
+        return False
+
     def _train(self, evidence: Evidence) -> tuple[Classifier, Embedded]:
-        embedded = self._embed(evidence.candidate, list_parts(self._splits))
+        embedded = self._embed(evidence.candidate, list_parts(self._splits), self._progress)
         self._progress.start(f"training {evidence.candidate.name} on all pictures that are not locked away")
         # A validation part is a fifth of the pictures: with it, the best strength is hardly another.
         held_out = self._selection.val is not None

@@ -1,7 +1,7 @@
 """A comparison under a budget: candidates are met and timed, the race is planned, run, and kept."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -95,8 +95,13 @@ class Contest:
             progress=self._deadline,
         )
 
-    def finalists(self) -> Iterator[tuple[Candidate, Splits]]:
-        """Run the race; yield the finalists, the most promising first, and what they are to see."""
+    def run(self, gather: Callable[[Candidate, Splits, Progress], None]) -> None:
+        """Run the race, and gather the evidence of the finalists, the most promising first.
+
+        Args:
+            gather: is given a finalist, the pictures that it is to see, and a listener that ends the work of
+                all but the first when the time is over.
+        """
         self._meet()
         if not self._measured:
             return
@@ -117,16 +122,32 @@ class Contest:
         rung = self._last_rung(finalists)
         splits = self._beginning(rung)
         for entrant in finalists:
-            candidate = self._candidates[entrant.name]
-            if self._finished and not self._race.has_room(entrant, rung):
+            if self._finished and not self._has_room(entrant, rung):
                 self._race.leave(entrant, "set aside", self._last, "the budget has no room for it")
                 continue
-            num_new = rung.num_pictures - self._race.pictures_seen(entrant.name)
-            with self._watched(entrant):
-                yield candidate, splits
-                self._race.charge(entrant, num_new)
-                self._finished.add(entrant.name)
+            try:
+                with self._deadline.leaving(0.0) if self._finished else nullcontext():
+                    gather(self._candidates[entrant.name], splits, self._deadline)
+            except OutOfBudgetError:
+                self._race.leave(entrant, "set aside", self._last, "the budget ended while it ran")
+                continue
+            self._race.charge(entrant, rung.num_pictures - self._race.pictures_seen(entrant.name))
+            self._finished.add(entrant.name)
             self._keep()
+
+    def can_look(self, candidate: Candidate, num_pictures: int) -> bool:
+        """Return whether the budget has room for a candidate to see so many pictures more."""
+        return self._purse.left() >= self._cost(candidate.name) * num_pictures
+
+    def _has_room(self, entrant: Entrant, rung: Rung) -> bool:
+        """Return whether there is room for one more finalist, and for the chosen one's test pictures."""
+        seen = self._race.pictures_seen(entrant.name) if self._race is not None else 0
+        dearest = max(self._cost(name) for name in {entrant.name, *self._finished})
+        needed = entrant.cost * (rung.num_pictures - seen) + dearest * len(self._splits.test or ())
+        return needed <= self._purse.left()
+
+    def _cost(self, name: str) -> float:
+        return self._measured[name].seconds if self._purse.is_clock else 1.0
 
     def charge(self, candidate: Candidate, num_pictures: int) -> None:
         """Count pictures that a candidate sees after the race."""
@@ -210,7 +231,7 @@ class Contest:
 
         return Entrant(
             name=name,
-            cost=measured.seconds if self._purse.is_clock else 1.0,
+            cost=self._cost(name),
             prior=prior(candidate),
             latency_ms=measured.latency_ms,
             features=features,
@@ -227,7 +248,7 @@ class Contest:
         num_val = 0 if self._splits.val is None else len(self._splits.val)
         decoding = self._decode_seconds * len(self._labels)
         schedule = plan(
-            [each.seconds if self._purse.is_clock else 1.0 for each in measured],
+            [self._cost(name) for name in self._measured],
             fixed=float(np.mean([each.fixed_seconds for each in measured])),
             num_train=len(self._splits.train),
             num_val=num_val,
@@ -280,19 +301,6 @@ class Contest:
             val=splits.val and first(splits.val, rung.num_val),
             test=splits.test and first(splits.test, round(share * len(splits.test))),
         )
-
-    @contextmanager
-    def _watched(self, entrant: Entrant) -> Iterator[None]:
-        """Let a finalist that is not the first be stopped by the end of the budget."""
-        if not self._finished:
-            yield
-            return
-        try:
-            with self._deadline.leaving(0.0):
-                yield
-        except OutOfBudgetError:
-            if self._race is not None:
-                self._race.leave(entrant, "set aside", self._last, "the budget ended while it ran")
 
     def _row(self, name: str) -> Row:
         candidate, measured = self._candidates[name], self._measured.get(name)
