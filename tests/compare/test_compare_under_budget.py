@@ -141,7 +141,7 @@ def test_a_second_race_with_one_more_candidate_embeds_only_that_one(
 
 
 def test_a_finalist_whose_time_ends_is_set_aside(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first finalist is always finished; the end of the budget stops the one after it, and no error does."""
+    """The first finalist is always finished; the end of the budget stops the one after it."""
     embed, calls = comparison_module.embed_pictures, []
 
     def slow(*args: object, **keywords: object) -> object:
