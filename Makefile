@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-all browser clean
+.PHONY: help demo test test-all test-heavy browser docs clean
 
 help:  ## say what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
@@ -26,15 +26,22 @@ test: $(VENV)/.test-installed  ## install what development needs, then lint, typ
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(VENV)/.test-installed browser  ## the longer tier: killed runs, a wheel in an empty environment, a real browser
-	$(BIN)/pytest -m "slow or browser"
+	@# In the order of collection: files of one long test, which would come last, are then not left to one process.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow or browser"
+
+test-heavy: $(VENV)/.test-installed  ## every network exported, a cluster in full, memory of heads: three quarters of an hour
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m heavy
 
 browser: $(VENV)/.test-installed  ## install what drives the browser in the longer tier; Chromium itself comes from the system
 	@$(BIN)/python -c "import playwright" 2>/dev/null || $(BIN)/pip install --quiet -e '.[browser]'
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
 	  { echo "make test-all needs Chromium: install your system's package 'chromium'"; exit 1; }
 
+docs: $(VENV)/.test-installed  ## build the documentation's site into site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:  ## remove the virtual environment and what tools left
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	@echo "== making a virtual environment in $(VENV)"
@@ -48,5 +55,5 @@ $(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test-installed: pyproject.toml | $(BIN)/python
 	@echo "== installing headstart with everything that development needs"
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[starter,heif,audit,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[starter,heif,audit,train,parquet,remote,export,serve,cluster,docs,dev]'
 	@touch $@ $(VENV)/.demo-installed

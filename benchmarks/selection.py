@@ -37,9 +37,9 @@ from svg import Bar, BarPanel, draw_bars
 from turns import begin, note, save
 
 from headstart.compare.budget import Budget, Purse
-from headstart.compare.choice import LOG_LOSS_WEIGHT
 from headstart.compare.race import Entrant, Race
 from headstart.compare.schedule import draw_order, plan
+from headstart.metrics import merit
 from headstart.train import LinearProbe
 
 GOALS = {
@@ -237,7 +237,7 @@ def table(task: Task, drawn: Drawn, candidates: Candidates, folder: Path) -> dic
 
 def choose(outcomes: dict[str, Outcome], names: Sequence[str]) -> str:
     """Return the candidate with the highest merit on the validation pictures."""
-    return max(names, key=lambda name: outcomes[name].validation - LOG_LOSS_WEIGHT * outcomes[name].log_loss)
+    return max(names, key=lambda name: merit(outcomes[name].validation, outcomes[name].log_loss))
 
 
 def run_race(
@@ -368,6 +368,20 @@ def spread(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean()), "median": float(median), "p5": float(low), "p95": float(high)}
 
 
+def against(baseline: str, tasks: Sequence[dict[str, Any]], ours: np.ndarray) -> dict[str, Any]:
+    """Return what a baseline of equal cost loses against the race, whose regrets are `ours`."""
+    theirs = regrets(tasks, lambda each: each["baselines"][baseline]["accuracy"])
+    difference = theirs - ours  # of accuracies: above 0 where the race chose the better
+    error = difference.std(ddof=1) / math.sqrt(len(tasks))
+    lower = float(difference.mean() - student.ppf(0.975, len(tasks) - 1) * error)
+    return {
+        "regret": spread(theirs),
+        "difference": float(difference.mean()),
+        "lower": lower,
+        "reached": lower >= LOWEST_DIFFERENCE,
+    }
+
+
 def summarise(tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the figures of the goals and whether they are reached."""
     ours = regrets(tasks, lambda each: each["accuracy"])
@@ -383,18 +397,6 @@ def summarise(tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
         name: {"value": value, "goal": goal, "reached": value <= goal}
         for (name, goal), value in zip(GOALS.items(), figures, strict=True)
     }
-    against = {}
-    for name in BASELINES:
-        theirs = regrets(tasks, lambda each: each["baselines"][name]["accuracy"])  # noqa: B023
-        difference = theirs - ours  # of accuracies: above 0 where the race chose the better
-        error = difference.std(ddof=1) / math.sqrt(len(tasks))
-        lower = float(difference.mean() - student.ppf(0.975, len(tasks) - 1) * error)
-        against[name] = {
-            "regret": spread(theirs),
-            "difference": float(difference.mean()),
-            "lower": lower,
-            "reached": lower >= LOWEST_DIFFERENCE,
-        }
     randoms = sum(each["winner"].startswith("random") for each in tasks)
     return {
         "num_races": len(tasks),
@@ -402,7 +404,7 @@ def summarise(tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "cost": spread(costs),
         "cost_beyond": spread(beyond),
         "goals": goals,
-        "against": against,
+        "against": {name: against(name, tasks, ours) for name in BASELINES},
         "random_winners": randoms,
     }
 

@@ -1,11 +1,23 @@
 """What every test stands on: a cache of its own, no network, small drawn pictures, tiny networks."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+
+BROWSER_ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +79,20 @@ def draw_folder() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def draw_noise() -> Callable[..., Path]:
+    """Return a function that fills a folder with pictures of noise."""
+
+    def draw(root: Path, *, count: int) -> Path:
+        root.mkdir()
+        for index in range(count):
+            pixels = np.random.default_rng(index).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / f"{index:04}.png")
+        return root
+
+    return draw
+
+
+@pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..., Path]) -> Path:
     """A folder of 3 classes with 180 pictures each: enough for a locked test set."""
     return draw_folder(tmp_path_factory.mktemp("data") / "shapes", per_class=180)
@@ -95,3 +121,16 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
         names.append(f"timm/{architecture}@{path}")
     return names[0], names[1]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser, as Playwright drives it."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=list(BROWSER_ARGUMENTS))
+        yield opened
+        opened.close()

@@ -15,7 +15,7 @@ import headstart as hs
 
 HEAVY = ("torch", "torchvision", "timm", "numpy", "scipy", "sklearn", "PIL", "typer", "jinja2")
 # Each bears the name of the room it lives in, which Python would put in its place.
-NAMED_LIKE_ROOMS = ("audit", "compare", "embed", "evaluate", "predict")
+NAMED_LIKE_ROOMS = ("audit", "compare", "embed", "evaluate", "export", "predict")
 
 
 def all_modules() -> Iterator[ModuleType]:

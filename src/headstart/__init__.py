@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from headstart.data import ImageDataset, open_dataset
     from headstart.embed import embed
     from headstart.evaluate import evaluate
+    from headstart.export import export
     from headstart.models import Classifier, load
     from headstart.predict import predict
     from headstart.report import write_report
-    from headstart.train import LinearProbe
+    from headstart.train import LinearProbe, fine_tune
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,8 @@ _HOMES = {
     "compare": "headstart.compare",
     "embed": "headstart.embed",
     "evaluate": "headstart.evaluate",
+    "export": "headstart.export",
+    "fine_tune": "headstart.train",
     "list_models": "headstart.catalog",
     "load": "headstart.models",
     "open_dataset": "headstart.data",
@@ -49,6 +52,8 @@ __all__ = [
     "compare",
     "embed",
     "evaluate",
+    "export",
+    "fine_tune",
     "list_models",
     "load",
     "open_dataset",
@@ -69,8 +74,8 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
-# Five functions bear the names of their rooms. Python sets a package's attribute when it first imports a
+# Six functions bear the names of their rooms. Python sets a package's attribute when it first imports a
 # part of it, once: so the rooms are imported here (they are light), and the attributes left to the functions.
-for _room in ("audit", "compare", "embed", "evaluate", "predict"):
+for _room in ("audit", "compare", "embed", "evaluate", "export", "predict"):
     importlib.import_module(f"headstart.{_room}")
     globals().pop(_room)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import headstart as hs
 from headstart.cli import main
+from headstart.models import save_folder
+from headstart.preprocess import with_resolution
 
 Command = Callable[..., "Outcome"]
 
@@ -69,3 +72,29 @@ def process(tmp_path: Path) -> Command:
         return Outcome(code=ended.returncode, out=ended.stdout, err=ended.stderr)
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 224 kB."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("only root on Linux can mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=224k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory, tiny_models: tuple[str, str]) -> Path:
+    """A model folder that lies in no run, with the classes of the drawn shapes."""
+    classifier = hs.load(tiny_models[1], num_classes=3)
+    head = classifier.head
+    small = with_resolution(classifier.preprocessing, 32)
+    named = classifier.with_head(head, ("cross", "disc", "square")).with_preprocessing(small)  # type: ignore[arg-type]
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_folder(named, folder)
+    return folder

@@ -256,6 +256,87 @@ def test_predict_more_classes_than_there_are(headstart: Callable, run_folder: Pa
     assert None not in row, "more cells than headings"
 
 
+def test_predict_says_unknown_below_a_threshold(
+    headstart: Callable, run_folder: Path, few_shapes: Path
+) -> None:
+    words = ["predict", run_folder / "model", few_shapes / "disc"]
+    named = [json.loads(line) for line in headstart(*words, "--json", "--threshold", "none").out.splitlines()]
+    middle = sorted(row["probability"] for row in named)[7]
+    records = [
+        json.loads(line) for line in headstart(*words, "--json", "--threshold", middle).out.splitlines()
+    ]
+    table = csv.DictReader(headstart(*words, "--csv", "--threshold", f"{100 * middle}%").out.splitlines())
+    text = headstart(*words, "--threshold", middle).out.splitlines()
+    assert sum(record["unknown"] for record in records) == 7
+    for before, record, row, line in zip(named, records, table, text, strict=True):
+        assert record["best"] == row["best"] == before["best"] == before["label"]
+        assert record["label"] == row["label"] == ("unknown" if record["unknown"] else before["best"])
+        assert float(row["probability"]) == pytest.approx(before["probability"], abs=1e-6)
+        assert ("\tunknown (" in line) == record["unknown"]
+    for wrong in ("high", "2", "-1%", ""):
+        said = headstart(*words, "--threshold", wrong)
+        assert said.code == 1, wrong
+        assert said.err.startswith("error: ")
+
+
+@pytest.mark.slow
+def test_predict_warns_of_pictures_unlike_those_of_training(
+    headstart: Callable, few_shapes: Path, draw_noise: Callable[..., Path]
+) -> None:
+    noise = draw_noise(Path("noise"), count=12)
+    assert headstart("probe", few_shapes, "--resolution", "64", "--plan", "exact", "--out", "run").code == 0
+    said = headstart("predict", "run", noise, "--csv")
+    flags = [row["unlike"] for row in csv.DictReader(said.out.splitlines())]
+    assert set(flags) <= {"yes", "no"}
+    assert said.code == 0
+    assert f"warning: {flags.count('yes')} of 12 pictures are unlike" in said.err
+    lines = headstart("predict", "run", noise).out.splitlines()
+    assert sum("\tunlike the training pictures" in line for line in lines) == flags.count("yes")
+    assert "warning" not in headstart("predict", "run", few_shapes).err
+
+
+def test_predict_writes_parquet(
+    headstart: Callable, run_folder: Path, few_shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("headstart.cli.predict_output._ROWS_PER_GROUP", 20)
+    Path("text.jpg").write_text("no picture")
+    words = ["predict", run_folder, few_shapes, "text.jpg", "--keep-going", "--top", "2"]
+    said = headstart(*words, "--parquet", "rows.parquet")
+    assert (said.code, said.out) == (0, ""), said.err
+    records = [json.loads(line) for line in headstart(*words, "--json").out.splitlines()]
+    file = parquet.ParquetFile("rows.parquet")
+    assert file.metadata.num_row_groups == 3
+    assert file.read().to_pylist() == records
+    assert len(records) == 46
+    assert records[-1]["label"] is None
+    assert [path.name for path in Path().iterdir() if path.suffix == ".part"] == []
+
+
+def test_parquet_of_nothing_readable_and_to_nowhere(headstart: Callable, run_folder: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    Path("text.jpg").write_text("no picture")
+    said = headstart("predict", run_folder, "text.jpg", "--parquet", "rows.parquet")
+    assert said.code == 1
+    assert parquet.read_table("rows.parquet").num_rows == 1
+    for words in (["--csv"], ["--json"], ["--out", "b"]):
+        said = headstart("predict", run_folder, "text.jpg", "--parquet", "a", *words)
+        assert said.code == 1
+        assert f"{'--parquet' if '--out' in words else words[0]} and" in said.err
+    said = headstart("predict", run_folder, "text.jpg", "--parquet", "text.jpg/rows.parquet")
+    assert said.err.startswith("error: cannot write")
+
+
+def test_without_pyarrow_its_extra_is_named(
+    headstart: Callable, run_folder: Path, few_shapes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    said = headstart("predict", run_folder, few_shapes, "--parquet", "rows.parquet")
+    assert said.code == 1
+    assert "headstart[parquet]" in said.err
+    assert not Path("rows.parquet").exists()
+
+
 def test_predict_of_an_unreadable_picture(headstart: Callable, run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     words = ["predict", run_folder / "model", "text.jpg"]
@@ -336,6 +417,7 @@ def test_predict_to_a_full_disk(run_folder: Path, few_shapes: Path) -> None:
 # ---- odd surroundings -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_terminal_that_cannot_show_a_name(process: Callable, tmp_path: Path, draw_folder: Callable) -> None:
     folder = draw_folder(tmp_path / "data", per_class=2, kinds=("cross", "disc"))
     (folder / "disc" / "🦊.png").write_bytes(b"")

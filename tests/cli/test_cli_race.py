@@ -81,6 +81,7 @@ def test_a_budget_that_cannot_be_read_is_told_at_once(race: Callable) -> None:
     assert "reading the pictures" not in said.err
 
 
+@pytest.mark.slow
 def test_without_models_what_is_here_runs_and_the_rest_is_named(
     headstart: Callable, few_shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,3 +92,35 @@ def test_without_models_what_is_here_runs_and_the_rest_is_named(
     assert "timm/convnext_tiny.fb_in22k_ft_in1k" in said.err
     for number in range(3):
         assert f"starter/efficientnet_lite{number}.in1k" in said.out
+
+
+def test_finalists_are_fine_tuned_where_that_is_asked_for(race: Callable, tmp_path: Path) -> None:
+    said = race("--budget", "4000images", "--finalists", "tune", "--recipe", "last-layer")
+    assert said.code == 0, said.err
+    assert "the best of them are fine-tuned" in said.err
+    assert ", tuned" in said.out
+    assert "fine-tuning: " not in said.out  # no rule of thumb for what was tried
+    record = json.loads((tmp_path / "run" / "comparison.json").read_text(encoding="utf-8"))
+    assert record["race"]["spent"] <= 4000
+    assert 1 <= len(record["tunings"]) <= 2
+    assert record["tunings"][0]["history"]["recipe"]["name"] == "last-layer"
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "What fine-tuning did" in report
+    assert "Training pictures, a row each" in report
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["--finalists", "tune", "--recipe", "nonsense"], "no recipe 'nonsense'", "last-layer"),
+        (["--recipe", "full"], "none are", "--finalists tune"),
+    ],
+)
+def test_a_recipe_that_is_of_no_use_is_told_at_once(
+    words: list[str], error: str, hint: str, race: Callable, tmp_path: Path
+) -> None:
+    said = race(*words)
+    assert said.code == 1
+    assert error in said.err
+    assert hint in said.err
+    assert not (tmp_path / "run").exists()

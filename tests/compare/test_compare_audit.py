@@ -20,7 +20,11 @@ def test_an_audit_is_added_to_a_comparison_that_is_done(
     assert audited.audit is not None
     assert audited.audit.deep is not None
     assert audited.audit.num_pictures == 45
-    assert replace(audited, audit=None) == plain
+    assert replace(audited, audit=None, doubted_labels=(), alike=()) == replace(
+        plain, doubted_labels=(), alike=()
+    )
+    suspects = [each.id for each in audited.audit.deep.label_suspects]
+    assert [each.id for each in audited.doubted_labels] == suspects[:24]
     assert load_comparison(out) == audited
     again = compare(tiny_models[:1], pictures, out=out, options=replace(OPTIONS, audit="full"))
     assert again == audited

@@ -6,11 +6,12 @@ import pytest
 
 from headstart.catalog import find_model
 from headstart.compare.candidates import Candidate
-from headstart.compare.choice import LOG_LOSS_WEIGHT, choose, merits
+from headstart.compare.choice import choose, merits
 from headstart.compare.evidence import Evidence
 from headstart.compare.metric import picture_weights
 from headstart.compare.records import Cost
 from headstart.evaluate import corrected_best
+from headstart.metrics import merit
 
 LABELS = np.tile(np.arange(2), 100)
 
@@ -64,7 +65,7 @@ def test_what_is_surely_worse_is_not_chosen_for_its_probabilities() -> None:
 def test_the_merit_is_accuracy_less_a_share_of_log_loss() -> None:
     found = merits(evidence("a", first(150), 0.8), LABELS)
     loss = -(0.75 * np.log(0.8) + 0.25 * np.log(0.2))
-    assert found.mean() == pytest.approx(0.75 - LOG_LOSS_WEIGHT * loss, rel=1e-5)
+    assert found.mean() == pytest.approx(merit(0.75, loss), rel=1e-5)
 
 
 def test_balanced_accuracy_ranks_where_it_is_asked_for() -> None:

@@ -3,6 +3,7 @@
 import importlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from safetensors.torch import save_file
 from headstart.catalog import find_model
 from headstart.catalog.places import fetched_path
 from headstart.compare import CompareOptions, compare, load_comparison
+from headstart.compare.candidates import Candidate
+from headstart.compare.evidence import Evidence, gather
 from headstart.core.errors import DataError, StorageError
 from headstart.data import Splits
 
@@ -92,10 +95,9 @@ def test_errors_of_torch_and_timm_are_rows(
     options: CompareOptions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gather = race.gather
     troubles = iter([RuntimeError("shape\n  details"), AssertionError()])
 
-    def failing(candidate, *args, **keywords):  # type: ignore[no-untyped-def]
+    def failing(candidate: Candidate, *args: Any, **keywords: Any) -> Evidence:
         if candidate.resolution != 64:
             raise next(troubles)
         return gather(candidate, *args, **keywords)
@@ -115,9 +117,9 @@ def test_only_the_failed_one_is_tried_again_and_no_look_is_counted_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     models, run = [tiny_models[1], HUB, misfit(tiny_models)], tmp_path / "run"
-    gathered, gather = [], race.gather
+    gathered: list[str] = []
 
-    def watched(candidate, *args, **keywords):  # type: ignore[no-untyped-def]
+    def watched(candidate: Candidate, *args: Any, **keywords: Any) -> Evidence:
         gathered.append(candidate.name)
         return gather(candidate, *args, **keywords)
 

@@ -1,6 +1,7 @@
 """A whole comparison with a validation part and a locked test set: record, folder, trained model."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from PIL import Image
 
 import headstart as hs
 from headstart.compare import Comparison, compare, load_comparison
+from headstart.compare.final import FinalPredictions, find_rejection
 from headstart.compare.records import Protocol
+from headstart.compare.rejection_words import familiarity_sentence, rejection_sentence
 from headstart.core.errors import StorageError
-from headstart.data import Splits
+from headstart.data import Splits, dataset_from_arrays
 from headstart.embed import PlanOptions
+from headstart.evaluate import choose_rejection, evaluate, kept_share
 from headstart.predict import predict
 
 EXACT = PlanOptions(device="cpu", plan="exact")
@@ -116,12 +120,37 @@ def test_the_confusion_and_the_mistakes_are_those_of_the_test_set(
 
 def test_the_thumbnails_are_small_jpegs_without_metadata(finished: Comparison) -> None:
     assert finished.folder is not None
-    for each in finished.mistakes:
-        assert not Path(each.thumbnail).is_absolute()
-        data = (finished.folder / each.thumbnail).read_bytes()
+    shown = [*(each.thumbnail for each in finished.mistakes), *(each.heat_map for each in finished.mistakes)]
+    shown += [each.thumbnail for each in (*finished.near_ties, *finished.doubted_labels)]
+    shown += [each for group in finished.alike for each in group.thumbnails]
+    for path in shown:
+        assert not Path(path).is_absolute()
+        data = (finished.folder / path).read_bytes()
         image = Image.open(io.BytesIO(data))
-        assert (image.format, max(image.size)) == ("JPEG", 160)
+        assert (image.format, max(image.size)) == ("JPEG", 320)
         assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
+
+
+def test_near_ties_are_the_closest_of_the_test_pictures(finished: Comparison, holdout: Splits) -> None:
+    assert holdout.test is not None
+    gaps = [first - second for first, second in (each.probabilities for each in finished.near_ties)]
+    assert gaps == sorted(gaps)
+    assert all(0 <= gap <= 0.2 for gap in gaps)
+    assert {each.id for each in finished.near_ties} <= set(holdout.test.ids)
+    assert all(each.classes[0] != each.classes[1] for each in finished.near_ties)
+
+
+def test_the_calibration_is_that_of_the_test_set(finished: Comparison) -> None:
+    calibration = finished.calibration
+    assert calibration is not None
+    assert finished.final is not None
+    assert calibration.is_fresh
+    assert calibration.error_after == pytest.approx(finished.final.calibration_error.value, abs=1e-6)
+    for bins in (calibration.before, calibration.after):
+        assert sum(each.accuracy.n for each in bins) == 54
+        right = sum(each.accuracy.value * each.accuracy.n for each in bins) / 54
+        assert right == pytest.approx(finished.final.accuracy.value)
+        assert [each.confidence for each in bins] == sorted(each.confidence for each in bins)
 
 
 def test_the_folder_holds_it_all(finished: Comparison) -> None:
@@ -144,7 +173,7 @@ def test_the_saved_model_predicts_as_it_was_scored(
     assert holdout.test is not None
     assert finished.final is not None
     files = [shapes / each for each in holdout.test.ids]
-    rows = list(predict(classifier, files, options=EXACT))
+    rows = list(predict(classifier, files, threshold=None, options=EXACT))
     truth = [holdout.test.class_names[label] for label in holdout.test.labels]
     right = [row.label == name for row, name in zip(rows, truth, strict=True)]
     assert np.mean(right) == finished.final.accuracy.value
@@ -175,6 +204,63 @@ def test_the_head_was_fitted_on_train_and_validation_pictures(
     probe = LinearProbe(strengths=[strength], seed=0).fit(embedded.rows(everything.ids), everything.labels)
     assert classifier.head is not None
     assert np.allclose(classifier.head.weight.detach().numpy(), probe.coef_, atol=1e-4)
+
+
+def test_a_threshold_for_unknown_is_looked_for_on_validation_pictures(finished: Comparison) -> None:
+    found, best = finished.rejection, finished.rows[0]
+    assert found is not None
+    assert best.validation is not None
+    assert found.target == pytest.approx((1 + best.validation.accuracy.value) / 2)
+    assert found.curve[-1].coverage.value == 1
+    assert found.curve[-1].accuracy.value == pytest.approx(best.validation.accuracy.value)
+    assert found.curve[-1].accuracy.n == 54
+    assert finished.load_best().threshold == found.threshold
+    assert finished.folder is not None
+    record = json.loads((finished.folder / "model" / "headstart.json").read_text(encoding="utf-8"))
+    assert record["calibration"] == {"temperature": finished.temperature, "threshold": found.threshold}
+    said = rejection_sentence(found)
+    assert said in finished.decisions
+    assert said in (finished.folder / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_threshold_is_one_for_calibrated_probabilities(finished: Comparison) -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 4000)
+    logits = generator.normal(size=(4000, 3)) + 3 * np.eye(3)[labels]
+    raw = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    classifier = finished.load_best().with_temperature(2.0)
+    validation, test = raw[:2000], np.exp(logits[2000:] / 2)
+    test /= test.sum(axis=1, keepdims=True)
+    tested = FinalPredictions(
+        dataset=dataset_from_arrays(np.zeros((2000, 2, 2), np.uint8), labels[2000:]),
+        probabilities=test[None].astype(np.float32),
+        evaluation=evaluate(test, labels[2000:], seed=0),
+    )
+    found = find_rejection(classifier, labels[:2000], validation[None].astype(np.float32), tested)
+    cool = np.exp(logits[:2000] / 2)
+    cool /= cool.sum(axis=1, keepdims=True)
+    assert found.threshold == pytest.approx(choose_rejection(labels[:2000], cool[None]).threshold, abs=2e-4)
+    assert found.threshold is not None
+    assert found.tested == kept_share(labels[2000:], tested.probabilities[0], found.threshold)
+    assert found.tested is not None
+    assert found.tested.accuracy.high > found.target  # pictures that had no say bear it out
+    for each, words in ((found, "Of the test pictures"), (replace(found, tested=None), "Of the validation")):
+        assert words in rejection_sentence(each)
+    assert "too few" in rejection_sentence(replace(found, kept=None))
+
+
+def test_the_saved_model_knows_its_training_pictures(
+    finished: Comparison, holdout: Splits, shapes: Path
+) -> None:
+    classifier = finished.load_best()
+    known = classifier.familiarity
+    assert known is not None
+    assert holdout.val is not None
+    assert (known.num_held_out, known.num_beyond) == (len(holdout.train) + len(holdout.val), 2)
+    assert familiarity_sentence(known) in finished.decisions
+    assert "too few" in familiarity_sentence(None)
+    rows = list(predict(classifier, [shapes / each for each in holdout.test.ids], options=EXACT))  # type: ignore[union-attr]
+    assert sum(bool(row.is_unlike) for row in rows) <= 4
 
 
 def test_it_prints_as_a_table(finished: Comparison) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import headstart as hs
@@ -18,6 +19,7 @@ from headstart.core.errors import PictureError
 from headstart.core.progress import SILENT
 from headstart.data import Splits, dataset_from_arrays
 from headstart.evaluate import evaluate
+from headstart.preprocess import with_resolution
 
 
 @pytest.fixture
@@ -108,7 +110,9 @@ def jpeg(width: int, height: int) -> bytes:
     return data.getvalue()
 
 
-def test_the_surest_mistakes_come_first_and_bear_no_metadata(tmp_path: Path) -> None:
+def test_the_surest_mistakes_come_first_and_bear_no_metadata(
+    tmp_path: Path, tiny_models: tuple[str, str]
+) -> None:
     dataset = dataset_from_arrays(
         np.zeros((40, 2, 2), np.uint8), np.array([0, 1] * 20), class_names=["a", "b"]
     )
@@ -121,23 +125,27 @@ def test_the_surest_mistakes_come_first_and_bear_no_metadata(tmp_path: Path) -> 
     final = FinalPredictions(
         dataset=dataset, probabilities=probabilities[None], evaluation=evaluate(probabilities, dataset.labels)
     )
-    mistakes = most_confident_mistakes(final, tmp_path)
+    network = hs.load(tiny_models[0])
+    network = network.with_preprocessing(with_resolution(network.preprocessing, 64))
+    classifier = network.with_head(torch.nn.Linear(network.feature_dim, 2), ("a", "b"))
+    mistakes = most_confident_mistakes(final, classifier, tmp_path)
     assert len(mistakes) == 24
     assert [each.id for each in mistakes] == list(ids[:15:-1])
     assert mistakes[0].probability == pytest.approx(0.9)
     assert mistakes[0].true_probability == pytest.approx(0.1)
     assert [each.true_class for each in mistakes[:2]] == ["b", "a"]
     assert [each.predicted_class for each in mistakes[:2]] == ["a", "b"]
-    assert mistakes[0].thumbnail == ""  # it is gone
+    assert mistakes[0].thumbnail == mistakes[0].heat_map == ""  # it is gone
     sizes = set()
     for each in mistakes[1:]:
-        data = (tmp_path / each.thumbnail).read_bytes()
-        assert b"phone number" not in data
-        assert b"camera" not in data
-        with Image.open(io.BytesIO(data)) as image:
-            assert "comment" not in image.info
-            sizes.add(image.size)
-    assert sizes == {(160, 80), (80, 160)}
+        for path in (each.thumbnail, each.heat_map):
+            data = (tmp_path / path).read_bytes()
+            assert b"phone number" not in data
+            assert b"camera" not in data
+            with Image.open(io.BytesIO(data)) as image:
+                assert "comment" not in image.info
+                sizes.add(image.size)
+    assert sizes == {(320, 160), (160, 320), (320, 320)}
     counts = confusion(final)
     assert sum(map(sum, counts)) == 40
     assert counts[0][1] + counts[1][0] == int((wrong > 0.5).sum())

@@ -10,6 +10,7 @@ import pytest
 from headstart.compare.budget import Budget, OutOfBudgetError, Purse
 from headstart.compare.race import Entrant, Race
 from headstart.compare.schedule import MIN_PER_CLASS, plan
+from headstart.compare.screening import Standing
 
 NUM_CLASSES, NUM_TRAIN, NUM_VAL = 4, 1200, 300
 LABELS = np.random.default_rng(0).integers(0, NUM_CLASSES, NUM_TRAIN + NUM_VAL)
@@ -26,7 +27,13 @@ def features(quality: float, seed: int) -> npt.NDArray[np.float32]:
 
 
 def entrant(
-    name: str, quality: float, *, seed: int | None = None, seen: Seen | None = None, **facts: float | None
+    name: str,
+    quality: float,
+    *,
+    seed: int | None = None,
+    seen: Seen | None = None,
+    prior: float | None = None,
+    latency_ms: float | None = None,
 ) -> Entrant:
     rows_of = features(quality, seed=sum(map(ord, name)) if seed is None else seed)
 
@@ -35,10 +42,17 @@ def entrant(
             seen.setdefault(name, []).append(len(rows))
         return rows_of[rows]
 
-    return Entrant(**{"name": name, "cost": 1.0, "features": give, **facts})  # type: ignore[arg-type]
+    return Entrant(name=name, cost=1.0, prior=prior, latency_ms=latency_ms, features=give)
 
 
-def race(entrants: list[Entrant], budget: float = 1e9, **facts: object) -> Race:
+def race(
+    entrants: list[Entrant],
+    budget: float = 1e9,
+    *,
+    seed: int = 0,
+    max_latency_ms: float | None = None,
+    decide: Callable[[str], None] = lambda text: None,
+) -> Race:
     schedule = plan(
         [each.cost for each in entrants],
         num_train=NUM_TRAIN,
@@ -48,16 +62,15 @@ def race(entrants: list[Entrant], budget: float = 1e9, **facts: object) -> Race:
     )
     purse = Purse(Budget(amount=budget, unit="pictures"))
     return Race(
-        **{
-            "entrants": entrants,
-            "labels": LABELS,
-            "num_train": NUM_TRAIN,
-            "num_classes": NUM_CLASSES,
-            "schedule": schedule,
-            "purse": purse,
-            "seed": 0,
-            **facts,
-        }  # type: ignore[arg-type]
+        entrants=entrants,
+        labels=LABELS,
+        num_train=NUM_TRAIN,
+        num_classes=NUM_CLASSES,
+        schedule=schedule,
+        purse=purse,
+        seed=seed,
+        max_latency_ms=max_latency_ms,
+        decide=decide,
     )
 
 
@@ -165,15 +178,12 @@ def test_the_margin_covers_what_was_caught_up(gain: float, monkeypatch: pytest.M
     for at, rung in enumerate(rungs[:2]):
         for name, miss in (("ahead", 0.05), ("behind", 0.15 + (gain if at == 0 else 0.0))):
             right = np.arange(rung.num_val * 10) % 100 >= 100 * miss
-            standing = replace_standing(ran, rung.num_train, right)
-            ran.standings.setdefault(name, []).append(standing)
+            ran.standings.setdefault(name, []).append(standing(rung.num_train, right))
     ran._drop(1)
     assert ("behind" in ran.exits) == (gain == 0.0)
 
 
-def replace_standing(ran: Race, num_train: int, right: npt.NDArray[np.bool_]):  # type: ignore[no-untyped-def]
-    from headstart.compare.screening import Standing
-
+def standing(num_train: int, right: npt.NDArray[np.bool_]) -> Standing:
     return Standing(
         num_train=num_train,
         correct_train=right,

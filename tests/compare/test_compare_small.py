@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -165,11 +166,11 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
         )
 
     monkeypatch.setattr(evidence_module, "fit_probe", fit)
-    monkeypatch.setattr(evidence_module, "_cost", lambda embedded: None)
+    monkeypatch.setattr(evidence_module, "measure_cost", lambda embedded, runner: None)
     classifier = SimpleNamespace(
         preprocessing=SimpleNamespace(input_size=(64, 64)), feature_dim=1, backbone_digest=lambda: ""
     )
-    embedded = SimpleNamespace(
+    embedded: Any = SimpleNamespace(
         rows=lambda part: features,
         classifier=classifier,
         embeddings=SimpleNamespace(plan="fp32"),
@@ -177,7 +178,7 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
     )
     splits = Splits(train=dataset, val=None, test=None, given_test=False, seed=0)
     candidate = Candidate(name="x", entry=hs.list_models("starter/*")[0], resolution=64)
-    found = gather(candidate, embedded, splits, seed=0, progress=SILENT)  # type: ignore[arg-type]
+    found = gather(candidate, embedded, splits, seed=0, progress=SILENT)
     assert sorted(predicted) == sorted([*range(24)] * 3)
     assert np.allclose(found.probabilities[:, :, 0], features[:, 0] / 100)  # each in its own place
     assert found.inner_losses.shape == (3, 5)

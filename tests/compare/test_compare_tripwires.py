@@ -212,7 +212,7 @@ def test_reestimated_statistics_may_move() -> None:
 class TestFeatureFacts:
     def test_of_sound_features(self) -> None:
         features = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-        found = measure_features(features, [str(index) for index in range(50)])
+        found = measure_features([features], [str(index) for index in range(50)])
         assert (found.constant, found.identical, found.not_finite) == (0, 0, 0)
         assert (found.num_pictures, found.num_features) == (50, 8)
 
@@ -224,13 +224,15 @@ class TestFeatureFacts:
         digests = [str(index) for index in range(50)]
         digests[20], features[20] = digests[21], features[21]  # the same picture twice
         features[30, 5] = np.nan
-        found = measure_features(features, digests)
-        assert found.constant == pytest.approx(3 / 8)
-        assert found.identical == pytest.approx(10 / 50)
-        assert found.not_finite == pytest.approx(1 / 50)
+        # At once, in parts, and in a part with nothing finite.
+        for parts in [features], [features[:15], features[15:]], np.split(features, [30, 31]):
+            found = measure_features(parts, digests)
+            assert found.constant == pytest.approx(3 / 8)
+            assert found.identical == pytest.approx(10 / 50)
+            assert found.not_finite == pytest.approx(1 / 50)
 
     def test_one_picture(self) -> None:
-        assert measure_features(np.ones((1, 4), np.float32), None).constant == 0
+        assert measure_features([np.ones((1, 4), np.float32)], None).constant == 0
 
 
 class TestPixels:
@@ -420,7 +422,7 @@ def signs_of(classifier: Classifier, pictures: Pictures, *, original: Classifier
         labels=pictures.labels[num_train:],
         probabilities=probe.predict_proba(features[num_train:])[None],
         train_correct=probe.predict(features[:num_train]) == pictures.labels[:num_train],
-        features=measure_features(features, None),
+        features=measure_features([features], None),
         drift=batch_norm_drift(classifier, pictures.inputs(used, every[:16])),
         moved=None if original is None else statistics_moved(classifier, original),
         is_training=is_training(classifier),

@@ -1,6 +1,13 @@
+import functools
+import http.client
 import io
+import os
+import re
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -44,3 +51,155 @@ def make_zip(tmp_path):
         return path
 
     return make
+
+
+class Proxy(ThreadingHTTPServer):
+    """Hands requests on to a server, but for those that `fault` names.
+
+    `fault(method, path)` returns a status to answer with, "cut" to end the connection in the middle of the
+    answer, or None. `seen` holds (method, path, Range header, status).
+    """
+
+    daemon_threads = True
+
+    def __init__(self, upstream, fault=lambda method, path: None):
+        super().__init__(("127.0.0.1", 0), _Forwarding)
+        self.upstream, self.fault, self.seen = upstream, fault, []
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request, client_address):
+        pass  # connections that the test or the client cut
+
+
+class _Forwarding(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _forward(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.server.fault(self.command, self.path)
+        upstream = http.client.HTTPConnection(self.server.upstream, timeout=20)
+        upstream.request(self.command, self.path, body, dict(self.headers))
+        answer = upstream.getresponse()
+        content = answer.read()
+        upstream.close()
+        status = fault if isinstance(fault, int) else answer.status
+        self.server.seen.append((self.command, self.path, self.headers.get("Range"), status))
+        headers = answer.getheaders()
+        if isinstance(fault, int):
+            content, headers = b"", []
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                self.send_header(name, value)
+        length = answer.getheader("Content-Length") if self.command == "HEAD" else len(content)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if fault == "cut":
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+        elif self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_GET = do_HEAD = _forward  # noqa: N815 - names that the library asks for
+
+    def log_message(self, *args):
+        pass
+
+
+class RangeHandler(SimpleHTTPRequestHandler):
+    """Python's file server, with parts of files, which it does not serve by itself."""
+
+    def do_GET(self):
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        path = Path(self.translate_path(self.path))
+        if not wanted or not path.is_file():
+            return super().do_GET()
+        self.send_part(path.read_bytes())
+
+    def send_part(self, content):
+        """Answer with the part that is asked for."""
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
+        start, stop = int(wanted[1]), int(wanted[2]) + 1
+        part = content[start:stop]
+        self.send_response(206 if part else 416)
+        self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def serve():
+    """Return a function that starts a server in a thread, and ends it after the test."""
+    started = []
+
+    def start(server):
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def range_handler():
+    """Python's file server, with parts of files; `send_part` answers with one."""
+    return RangeHandler
+
+
+@pytest.fixture
+def web(serve, tmp_path):
+    """The address of a web server of the test's folder."""
+    handler = functools.partial(RangeHandler, directory=str(tmp_path))
+    return f"http://127.0.0.1:{serve(ThreadingHTTPServer(('127.0.0.1', 0), handler)).server_port}"
+
+
+@pytest.fixture(scope="session")
+def moto_server():
+    """A server that answers as S3 does."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    yield "{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3(moto_server, monkeypatch, serve):
+    """Return a function that fills a new bucket, and the proxy between it and who reads it."""
+    import boto3
+    from s3fs import S3FileSystem
+
+    proxy = serve(Proxy(moto_server))
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "very-secret-key",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": proxy.address,
+        "AWS_CONFIG_FILE": os.devnull,
+    }.items():
+        monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()  # its address is no part of what tells instances apart
+    client = boto3.client("s3", endpoint_url=f"http://{moto_server}")
+    buckets = []
+
+    def fill(files):
+        bucket = f"bucket-{len(buckets)}-{os.urandom(4).hex()}"
+        client.create_bucket(Bucket=bucket)
+        buckets.append(bucket)
+        for seed, path in enumerate(files):
+            content = files[path] if isinstance(files, dict) else None
+            client.put_object(Bucket=bucket, Key=path, Body=png_bytes(seed) if content is None else content)
+        return f"s3://{bucket}"
+
+    yield SimpleNamespace(fill=fill, proxy=proxy)
+    client.close()
+    S3FileSystem.clear_instance_cache()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from headstart.core.errors import DataError, InputError, PictureError
-from headstart.data import list_pictures, open_dataset
+from headstart.data import open_dataset, stream_pictures
 from headstart.data.scan import scan
 
 CLASSES = ["roses/1.png", "roses/deep/er/2.png", "tulips/1.png", "tulips/2.png"]
@@ -144,7 +144,7 @@ def test_names_that_are_no_utf8_get_printable_ids(make_folder):
     assert pictures.ids == ("c/1.png", r"top\udcff/2.png", r"top\udcff/caf\udce9.png")
     assert "\n".join([*pictures.ids, *pictures.class_names]).encode("utf-8")
     assert scan(pictures).excluded == ()
-    listed, source = list_pictures([root])
+    listed, source = stream_pictures([root])
     assert all(source.read(each) for each in listed)
 
 
@@ -188,27 +188,6 @@ def test_sources_can_be_sent_and_shared(make_folder, make_zip):
         expected = [pictures.source.read(each) for each in pictures.ids]
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(source.read, pictures.ids * 50)) == expected * 50
-
-
-def test_list_pictures_takes_files_folders_and_zips(make_folder, make_zip, monkeypatch, tmp_path):
-    make_folder(["a/1.png", "0.png", "notes.txt"])
-    make_zip(["b/2.png"])
-    make_folder(["single.weird"], name="more")
-    monkeypatch.chdir(tmp_path)
-    ids, source = list_pictures(["flowers/", "flowers.zip", "more/single.weird", "flowers"])
-    assert ids == ("flowers/0.png", "flowers/a/1.png", "flowers.zip/b/2.png", "more/single.weird")
-    assert all(source.read(each).startswith(b"\x89PNG") for each in ids)
-    assert pickle.loads(pickle.dumps(source)).read(ids[0]) == source.read(ids[0])
-
-
-def test_list_pictures_refuses_what_is_not_there(make_folder):
-    root = make_folder({"a/readme.txt": b"x"})
-    with pytest.raises(InputError, match="no file or folder"):
-        list_pictures([root / "none.png"])
-    with pytest.raises(InputError, match="no pictures are given"):
-        list_pictures([])
-    with pytest.raises(DataError, match="no pictures in"):
-        list_pictures([root])
 
 
 def test_a_file_that_vanishes_is_a_picture_error(make_folder):

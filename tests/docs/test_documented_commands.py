@@ -21,14 +21,26 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # In the order a reader meets them: later pages use what earlier ones leave, such as the trained model.
 PAGES = (
     "README.md",
+    "docs/index.md",
+    "docs/get-started.md",
     "docs/compare.md",
+    "docs/report.md",
+    "docs/tune.md",
     "docs/data.md",
     "docs/check.md",
     "docs/models.md",
     "docs/weights.md",
     "docs/migrating.md",
+    "docs/from-timm.md",
+    "docs/from-fastai.md",
     "docs/predict.md",
+    "docs/export.md",
+    "docs/cluster.md",
+    "docs/push.md",
+    "docs/serve.md",
     "docs/embedding.md",
+    "docs/statistics.md",
+    "docs/benchmarks.md",
     "docs/speed.md",
     "docs/tutorial-claim.md",
     "docs/troubleshooting.md",
@@ -37,7 +49,14 @@ PAGES = (
     "benchmarks/README.md",
 )
 DOCS = [page for page in PAGES if page.startswith("docs/")]
-OPTIONS_OF_PIP = ("--force-reinstall", "--no-deps")
+OPTIONS_OF_OTHERS = (
+    "--force-reinstall",
+    "--local-dir",
+    "--lr",
+    "--no-deps",
+    "--nproc-per-node",
+    "--num-processes",
+)
 
 # A comment above a block says what is special about it.
 _FAILS = "exit code 1"
@@ -137,7 +156,8 @@ def run_in_shell(line: str, root: Path) -> int:
 
 def run_line(line: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Run a line that calls headstart; return its exit code."""
-    if _SHELL_LETTERS.search(re.sub(r"'[^']*'", "", line)):
+    on_cluster = "cluster" in shlex.split(line)[:2] or "--cluster" in line  # Ray wants a process of its own
+    if on_cluster or _SHELL_LETTERS.search(re.sub(r"'[^']*'", "", line)):
         return run_in_shell(line, root)
     words = shlex.split(line, comments=True)
     with monkeypatch.context() as patch:
@@ -182,19 +202,17 @@ def run_block(block: Block, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
                 yield f"{line}: exit code {code}, expected {expected}"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the pages are written for a POSIX shell")
-@pytest.mark.parametrize("page", PAGES)
-def test_what_a_page_shows_works(
-    page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+def check_page(
+    page: str, root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a network: what needs one must fail by saying that it does."""
-    monkeypatch.chdir(workplace)
-    monkeypatch.setenv("HEADSTART_HOME", str(workplace / "home"))
+    """Run what a page shows, without a network: what needs one must fail by saying that it does."""
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("HEADSTART_HOME", str(root / "home"))
     monkeypatch.setenv("HEADSTART_OFFLINE", "1")
     wrong = []
     for block in blocks_of(page):
         capfd.readouterr()
-        wrong += run_block(block, workplace, monkeypatch)
+        wrong += run_block(block, root, monkeypatch)
         said = capfd.readouterr().err
         assert not wrong, "\n".join([*wrong, said])
         assert "something unforeseen" not in said
@@ -204,12 +222,32 @@ def test_what_a_page_shows_works(
             assert "HEADSTART_OFFLINE" in said
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the pages are written for a POSIX shell")
+def test_what_the_readme_shows_works(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    check_page("README.md", workplace, monkeypatch, capfd)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="the pages are written for a POSIX shell")
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_shows_works(
+    page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    check_page(page, workplace, monkeypatch, capfd)
+
+
 def cli_options() -> dict[str, set[str]]:
     """Return the long options of every command, read from the command itself."""
     from typer.main import get_command
 
     app = get_command(importlib.import_module("headstart.cli.app").app)
     commands = {"headstart": app, **getattr(app, "commands", {})}
+    for name, group in [*commands.items()]:
+        if name != "headstart":
+            inner = getattr(group, "commands", {})
+            commands |= {f"{name} {each}": command for each, command in inner.items()}
     return {
         name: {option for each in command.params for option in each.opts if option.startswith("--")}
         for name, command in commands.items()
@@ -239,7 +277,7 @@ def test_every_option_is_documented_and_every_documented_option_exists() -> None
     assert existing - mentioned == set()
     scripts = ["examples/going_beyond_torchvision.py", *map(str, (CHECKOUT / "benchmarks").glob("*.py"))]
     of_scripts = {option for script in scripts for option in re.findall(r'"(--[a-z-]+)"', read(script))}
-    assert mentioned - existing - {"--help", *of_scripts, *OPTIONS_OF_PIP} == set()
+    assert mentioned - existing - {"--help", *of_scripts, *OPTIONS_OF_OTHERS} == set()
 
 
 def test_every_public_name_is_documented() -> None:

@@ -1,7 +1,9 @@
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from headstart.embed import Embeddings, Engine, PlanOptions, choose_resolution, 
 from headstart.embed.cache import EmbeddingCache
 from headstart.embed.check import smallest_cosine, spread_sample
 from headstart.embed.plan import batch_size, choose_plan
+from headstart.embed.resolution import Resolution
 from headstart.models import Classifier
 
 EXACT = PlanOptions(device="cpu", plan="exact")
@@ -64,11 +67,11 @@ def test_a_second_run_does_no_forward_pass(
 
 
 def test_only_new_pictures_are_computed(
-    classifier: Classifier, tmp_path: Path, draw_folder: "object"
+    classifier: Classifier, tmp_path: Path, draw_folder: Callable[..., Path]
 ) -> None:
-    draw_folder(tmp_path / "d", per_class=4)  # type: ignore[operator]
+    draw_folder(tmp_path / "d", per_class=4)
     before = run(classifier, tmp_path / "d")
-    draw_folder(tmp_path / "d", per_class=6)  # type: ignore[operator]
+    draw_folder(tmp_path / "d", per_class=6)
     after = run(classifier, tmp_path / "d")
     assert after.num_computed == 6
     assert np.array_equal(after.rows(before.ids), before.features)
@@ -95,7 +98,7 @@ def test_pictures_of_the_same_content_are_computed_once(classifier: Classifier) 
     ],
 )
 def test_the_key_changes_with_every_ingredient(
-    classifier: Classifier, few_shapes: Path, change: dict[str, object]
+    classifier: Classifier, few_shapes: Path, change: dict[str, Any]
 ) -> None:
     changed = classifier.with_preprocessing(replace(classifier.preprocessing, **change))
     assert run(changed, few_shapes).space != run(classifier, few_shapes).space
@@ -173,9 +176,9 @@ def test_two_writers_of_one_space_do_no_harm() -> None:
 
 
 def test_a_picture_that_vanishes_after_the_scan_is_left_out_by_name(
-    classifier: Classifier, tmp_path: Path, draw_folder: "object"
+    classifier: Classifier, tmp_path: Path, draw_folder: Callable[..., Path]
 ) -> None:
-    draw_folder(tmp_path / "d", per_class=4)  # type: ignore[operator]
+    draw_folder(tmp_path / "d", per_class=4)
     dataset = scan(hs.open_dataset(tmp_path / "d")).dataset
     (tmp_path / "d" / dataset.ids[2]).unlink()
     embeddings = embed(classifier, dataset, options=EXACT)
@@ -233,9 +236,9 @@ def test_the_sample_is_small_against_the_job(num: int, expected: int) -> None:
     ("resolution", "side", "expected"),
     [("auto", 32, 128), ("auto", 64, 224), ("native", 32, 224), (96, 500, 96), (256, 8, 256)],
 )
-def test_resolution(resolution: "int | str", side: int, expected: int) -> None:
+def test_resolution(resolution: Resolution, side: int, expected: int) -> None:
     sides = np.full(9, side)
-    chosen = choose_resolution(Preprocessing(), sides, resolution=resolution)  # type: ignore[arg-type]
+    chosen = choose_resolution(Preprocessing(), sides, resolution=resolution)
     assert chosen.input_size == (expected, expected)
 
 

@@ -40,6 +40,7 @@ def compare_plans(dataset: ImageDataset, *, side: int, num_train: int) -> None:
     assert abs(found.value - expected.value) <= (expected.high - expected.low) / 2
 
 
+@pytest.mark.slow
 def test_on_digits() -> None:
     compare_plans(hs.open_dataset("digits").select(range(900)), side=32, num_train=600)
 

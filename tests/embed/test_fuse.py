@@ -32,6 +32,7 @@ def randomise(network: nn.Module) -> nn.Module:
         ("torchvision/resnet18", 0),
         ("torchvision/densenet121", 62),  # those that stand before their convolution
         ("timm/regnetx_002", 0),
+        ("starter/efficientnet_lite0+torchvision/resnet18", 0),
     ],
 )
 @torch.inference_mode()

@@ -64,6 +64,7 @@ def test_what_is_kept_is_what_was_decoded(
                 assert np.array_equal(kept, prepare_picture(raw, (kind,), decoder=store.decoder).pixels[0])
 
 
+@pytest.mark.slow
 def test_a_comparison_decodes_every_picture_once(
     shapes: Path, tiny_models: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,10 @@
 """One table of networks, one contract: whatever the provider, a `Classifier` behaves the same."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -11,10 +13,11 @@ import torchvision
 import headstart as hs
 from headstart.catalog import find_model
 from headstart.catalog.entry import ModelEntry
-from headstart.core.errors import InputError, ModelError
-from headstart.models import load_folder, save_folder
+from headstart.core.errors import CorruptWeightsError, InputError, ModelError, StorageError
+from headstart.models import CardFacts, load_folder, save_folder
 from headstart.models.ports import build_port
 from headstart.preprocess import with_resolution
+from headstart.train.familiarity import fit_familiarity
 
 WITH_HEAD = (
     "starter/efficientnet_lite0",
@@ -192,8 +195,8 @@ def test_a_saved_folder_is_the_same_classifier(name: str, tmp_path: Path) -> Non
     classifier = hs.load(name, weights=None, num_classes=4)
     small = with_resolution(classifier.preprocessing, 64, fit="pad")
     classifier = classifier.with_preprocessing(small)
-    classifier.temperature = 1.7
-    save_folder(classifier, tmp_path / "m", summary="Right on 99 of 100.")
+    classifier.temperature, classifier.threshold = 1.7, 0.83
+    save_folder(classifier, tmp_path / "m", facts=CardFacts(reason="It won."))
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [
         "README.md",
         "headstart.json",
@@ -207,14 +210,67 @@ def test_a_saved_folder_is_the_same_classifier(name: str, tmp_path: Path) -> Non
     )
     assert again.class_names == classifier.class_names
     assert again.preprocessing == small
+    assert (again.temperature, again.threshold) == (1.7, 0.83)
     assert again.backbone_digest() == classifier.backbone_digest()
     assert again.license == classifier.license
-    assert "Right on 99 of 100." in (tmp_path / "m" / "README.md").read_text()
+    assert "It won." in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_a_folder_keeps_what_is_known_of_training_pictures(
+    tmp_path: Path, tiny_models: tuple[str, str]
+) -> None:
+    classifier = hs.load(tiny_models[0])
+    generator = np.random.default_rng(0)
+    features = generator.random((200, classifier.feature_dim), np.float32)
+    classifier.familiarity = fit_familiarity(features, np.arange(200), seed=0)
+    assert classifier.familiarity is not None
+    transposed = np.asfortranarray(classifier.familiarity.axes)
+    classifier.familiarity = replace(classifier.familiarity, axes=transposed)
+    save_folder(classifier, tmp_path / "m")
+    again = load_folder(tmp_path / "m").familiarity
+    assert again is not None
+    assert (again.limit, again.false_alarm_rate) == (
+        classifier.familiarity.limit,
+        classifier.familiarity.false_alarm_rate,
+    )
+    assert np.array_equal(again.mean, classifier.familiarity.mean)
+    assert np.array_equal(again.axes, classifier.familiarity.axes)
+    assert classifier.with_preprocessing(classifier.preprocessing).familiarity is classifier.familiarity
+    other = classifier.with_preprocessing(with_resolution(classifier.preprocessing, 96))
+    assert other.familiarity is None
+    file = tmp_path / "m" / "familiarity.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(CorruptWeightsError, match=r"familiarity\.safetensors is not the file"):
+        load_folder(tmp_path / "m")
+    file.unlink()
+    with pytest.raises(CorruptWeightsError, match=r"has no familiarity\.safetensors"):
+        load_folder(tmp_path / "m")
+    save_folder(classifier, tmp_path / "m")
+    classifier.familiarity = None
+    save_folder(classifier, tmp_path / "m")
+    assert not file.exists()
+    assert load_folder(tmp_path / "m").familiarity is None
+
+
+def test_a_folder_of_old_has_no_threshold(tmp_path: Path, tiny_models: tuple[str, str]) -> None:
+    save_folder(hs.load(tiny_models[0]), tmp_path / "m")
+    record = tmp_path / "m" / "headstart.json"
+    value = json.loads(record.read_text())
+    del value["calibration"]["threshold"]
+    record.write_text(json.dumps(value))
+    assert load_folder(tmp_path / "m").threshold is None
+
+
+def test_a_threshold_goes_with_its_probabilities() -> None:
+    classifier = hs.load("timm/test_resnet", weights=None, num_classes=3)
+    classifier.threshold = 0.5
+    assert classifier.with_preprocessing(classifier.preprocessing).threshold == 0.5
+    assert classifier.with_temperature(2.0).threshold is None
+    assert classifier.head is not None
+    assert classifier.with_head(classifier.head, ("a", "b", "c")).threshold is None
 
 
 def test_a_spoilt_folder_is_refused(tmp_path: Path, tiny_models: tuple[str, str]) -> None:
-    from headstart.core.errors import CorruptWeightsError, StorageError
-
     save_folder(hs.load(tiny_models[0]), tmp_path / "m")
     record = tmp_path / "m" / "headstart.json"
     tensors = tmp_path / "m" / "model.safetensors"

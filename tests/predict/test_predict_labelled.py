@@ -21,7 +21,7 @@ from headstart.preprocess import to_input, to_pixels
 
 EXACT = PlanOptions(device="cpu", plan="exact")
 scoring = importlib.import_module("headstart.predict.scoring")
-embedding = importlib.import_module("headstart.embed.embedding")
+embedder = importlib.import_module("headstart.embed.embedder")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_second_time_no_picture_goes_through_the_network(
     classifier: Classifier, dataset: ImageDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = predict_labelled(classifier, dataset, options=EXACT)
-    monkeypatch.setattr(embedding, "decode_batches", None)
+    monkeypatch.setattr(embedder, "decode_batches", None)
     second, _ = predict_labelled(classifier, dataset, options=EXACT)
     assert np.array_equal(first, second)
 

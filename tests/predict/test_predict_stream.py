@@ -3,6 +3,7 @@
 import importlib
 import threading
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from headstart.data.decode import decode
 from headstart.embed import Plan, PlanOptions
 from headstart.embed.plan import batch_size
 from headstart.models import Classifier
+from headstart.models.familiarity import Familiarity
 from headstart.models.parts import Parts
 from headstart.predict import Prediction, predict
 from headstart.preprocess import to_input, to_pixels
@@ -153,6 +155,34 @@ def test_it_reads_only_a_little_ahead(classifier: Classifier) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
+def test_a_pipe_is_read_as_it_is_predicted(classifier: Classifier, few_shapes: Path, tmp_path: Path) -> None:
+    told: list[int] = []
+    files = [few_shapes / "disc" / f"{index:04}.png" for index in range(3)] + [tmp_path / "gone.png"]
+
+    def lines() -> Iterator[str]:
+        for index in range(10**9):
+            told.append(index)
+            yield str(files[index % 4])
+
+    size, progress = batch_size(classifier.preprocessing), Counter()
+    rows = predict(classifier, lines(), options=EXACT, progress=progress)
+    first = [next(rows) for _ in range(2 * size)]
+    assert [row.path for row in first] == [files[index % 4].as_posix() for index in range(2 * size)]
+    assert [bool(row.error) for row in first] == [index % 4 == 3 for index in range(2 * size)]
+    assert "No such file" in first[3].error
+    assert len(told) <= max(500, 2 * size) + 3 * size
+    assert progress.started == [(None, "pictures")]
+    rows.close()  # type: ignore[attr-defined]  # a generator
+
+
+def test_a_short_pipe_is_counted(classifier: Classifier, few_shapes: Path) -> None:
+    progress = Counter()
+    rows = list(predict(classifier, iter([few_shapes / "disc"]), options=EXACT, progress=progress))
+    assert progress.started == [(len(rows), "pictures")] == [(15, "pictures")]
+    with pytest.raises(InputError, match="no pictures are given"):
+        predict(classifier, iter(()))
+
+
 def test_a_few_pictures_are_not_worth_a_check_of_the_precision(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +201,50 @@ def test_a_few_pictures_are_not_worth_a_check_of_the_precision(
     assert checked == ["bf16", "fp32"]
     list(predict(classifier, endless(3)[0], options=PlanOptions(device="cpu", precision="bf16")))
     assert checked == ["bf16", "fp32"] * 2
+
+
+def test_below_the_threshold_a_picture_is_unknown(classifier: Classifier) -> None:
+    dataset, _ = endless(30)
+    named = list(predict(classifier, dataset, options=EXACT))
+    assert not any(row.is_unknown for row in named)  # this classifier has no threshold
+    middle = sorted(row.probability for row in named if not row.error)[10]
+    knowing = classifier.with_preprocessing(classifier.preprocessing)
+    knowing.threshold = middle
+    asked = list(predict(classifier, dataset, threshold=middle, options=EXACT))
+    assert [row.is_unknown for row in asked] == [bool(row.best) and row.probability < middle for row in named]
+    for row, before in zip(asked, named, strict=True):
+        assert (row.best, row.probability, row.error) == (before.label, before.probability, before.error)
+        assert row.label == ("unknown" if row.is_unknown else before.label)
+    own = list(predict(knowing, dataset, options=EXACT))
+    assert [row.label for row in own] == [row.label for row in asked]
+    always = list(predict(knowing, dataset, threshold=None, options=EXACT))
+    assert [row.label for row in always] == [row.label for row in named]
+    assert (classifier.threshold, knowing.threshold) == (None, middle)
+
+
+def test_a_classifier_that_knows_its_pictures_says_which_are_unlike(classifier: Classifier) -> None:
+    dataset, _ = endless(30)
+    assert {row.is_unlike for row in predict(classifier, dataset, options=EXACT)} == {None}
+    knowing = classifier.with_preprocessing(classifier.preprocessing)
+    for limit, said in (
+        (4.0, False),
+        (-1.0, True),
+    ):
+        knowing.familiarity = Familiarity(
+            mean=np.zeros(classifier.feature_dim, np.float32),
+            axes=np.eye(2, classifier.feature_dim, dtype=np.float32),
+            limit=limit,
+            num_held_out=99,
+            num_beyond=1,
+        )
+        for row in predict(knowing, dataset, threshold=0.9, options=EXACT):
+            assert row.is_unlike is (None if row.error else said)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan")])
+def test_a_threshold_is_a_probability(threshold: float, classifier: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected one from 0 to 1"):
+        predict(classifier, tmp_path, threshold=threshold)
 
 
 def test_what_cannot_be_predicted_is_said_at_once(classifier: Classifier, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from math import sqrt
 from pathlib import Path
 
@@ -10,9 +11,24 @@ import pytest
 from PIL import Image, ImageDraw
 
 from headstart.catalog.entry import ModelEntry, Preprocessing, WeightsEntry, WeightsSource
-from headstart.compare.records import Comparison, Cost, Look, Mistake, Protocol, Row
+from headstart.compare.records import (
+    AlikeGroup,
+    Calibration,
+    Comparison,
+    Cost,
+    DoubtedLabel,
+    Look,
+    Mistake,
+    NearTie,
+    Protocol,
+    ReliabilityBin,
+    Row,
+    TuningSummary,
+)
 from headstart.data.dataset import Exclusion
-from headstart.evaluate.records import Estimate, Evaluation, PairedDifference
+from headstart.evaluate.records import Estimate, Evaluation, KeptShare, PairedDifference, Rejection
+from headstart.models.history import Epoch, History
+from headstart.train.recipe import choose_recipe
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -168,6 +184,63 @@ def build(
         digests={"settings": "34" * 32, "data set": "56" * 32, rows[0].name: "78" * 32},
         seconds=73.4,
         started="2026-07-01T12:30:11+00:00",
+        rejection=rejection(),
+        near_ties=tuple(near_tie(index, class_names) for index in range(2)),
+        doubted_labels=tuple(doubted_label(index, class_names) for index in range(2)),
+        alike=(
+            AlikeGroup(
+                ids=("a/1.jpg", "b/1 copy.jpg", "b/2.jpg"),
+                classes=(class_names[0], class_names[1], class_names[1]),
+                is_exact=True,
+                thumbnails=("mistakes/000.jpg", "mistakes/000.jpg"),
+            ),
+        ),
+        calibration=calibration(is_fresh=not nested),
+    )
+
+
+def rejection() -> Rejection:
+    curve = tuple(
+        KeptShare(
+            threshold=1 - step / 20,
+            coverage=estimate(step / 20),
+            accuracy=estimate(1 - 0.003 * step, n=18 * step),
+        )
+        for step in range(1, 21)
+    )
+    return Rejection(target=0.97, risk=0.05, kept=curve[15], tested=replace(curve[14]), curve=curve)
+
+
+def calibration(*, is_fresh: bool) -> Calibration:
+    def bins(shift: float) -> tuple[ReliabilityBin, ...]:
+        return tuple(
+            ReliabilityBin(confidence=0.35 + 0.07 * step, accuracy=estimate(0.35 + 0.07 * step - shift, n=40))
+            for step in range(9)
+        )
+
+    return Calibration(
+        before=bins(0.08), after=bins(0.01), error_before=0.081, error_after=0.012, is_fresh=is_fresh
+    )
+
+
+def near_tie(index: int, class_names: tuple[str, ...]) -> NearTie:
+    return NearTie(
+        id=f"{class_names[0]}/tie {index}.jpg",
+        true_class=class_names[0],
+        classes=(class_names[1], class_names[0]),
+        probabilities=(0.49, 0.48 - 0.02 * index),
+        thumbnail=f"mistakes/{index:03}.jpg",
+    )
+
+
+def doubted_label(index: int, class_names: tuple[str, ...]) -> DoubtedLabel:
+    return DoubtedLabel(
+        id=f"{class_names[1]}/doubt {index}.jpg",
+        label=class_names[1],
+        suggested=class_names[0],
+        probability=0.004,
+        suggested_probability=0.97,
+        thumbnail=f"mistakes/{index:03}.jpg",
     )
 
 
@@ -179,6 +252,7 @@ def mistake(index: int, class_names: tuple[str, ...]) -> Mistake:
         probability=0.998 - 0.04 * index,
         true_probability=0.001 + 0.02 * index,
         thumbnail=f"mistakes/{index:03}.jpg",
+        heat_map=f"mistakes/{index:03}-heat.jpg",
     )
 
 
@@ -221,6 +295,68 @@ def nested() -> Comparison:
     return build(FLOWERS, total=240, nested=True)
 
 
+def tuned_history(num_epochs: int, *, chosen: int) -> History:
+    return History(
+        recipe=asdict(choose_recipe("default", np.full(10, 100))),
+        epochs=tuple(
+            Epoch(
+                number=number,
+                rate=5e-4 / number,
+                train_loss=0.5 + 0.8 / number,
+                log_loss=0.2 + 0.3 / number + 0.004 * number,
+                accuracy=0.93 - 0.1 / number,
+                pictures_per_second=48.5,
+                seconds=25.0,
+            )
+            for number in range(1, num_epochs + 1)
+        ),
+        chosen=chosen,
+        notes=("left out: /home/ann/flowers/rose/1.jpg: truncated",),
+    )
+
+
+def tuning(comparison: Comparison, probe: str, *, gain: float = 0.021, half: float = 0.015) -> TuningSummary:
+    num_classes = len(comparison.class_names)
+    return TuningSummary(
+        name=f"{probe}, tuned",
+        probe=probe,
+        history=tuned_history(8, chosen=6),
+        metric="accuracy",
+        gain=PairedDifference(value=gain, low=gain - half, high=gain + half, confidence=0.95, n=288),
+        probe_confusion=confusion_of(num_classes, 288, accuracy=0.8),
+        tuned_confusion=confusion_of(num_classes, 288, accuracy=0.9),
+        sheet="tuned/0a1b2c3d/augmented.jpg",
+        sheet_classes=comparison.class_names[:6],
+    )
+
+
+def with_tunings(comparison: Comparison) -> Comparison:
+    """A comparison whose two best candidates were fine-tuned; the first such network is chosen."""
+    best, second = (row.name for row in comparison.rows[:2])
+    row = replace(comparison.rows[0], name=f"{best}, tuned", regularization=None)
+    return replace(
+        comparison,
+        rows=(row, *comparison.rows),
+        chosen=row.name,
+        tunings=(tuning(comparison, best), tuning(comparison, second, gain=-0.01)),
+    )
+
+
+@pytest.fixture
+def tuned() -> Comparison:
+    return with_tunings(build(FLOWERS))
+
+
+@pytest.fixture
+def tuned_many() -> Comparison:
+    return with_tunings(build(tuple(f"species number {index}" for index in range(200)), total=6000))
+
+
+@pytest.fixture
+def tuned_hostile() -> Comparison:
+    return with_tunings(build(HOSTILE))
+
+
 @pytest.fixture
 def hostile() -> Comparison:
     return build(HOSTILE)
@@ -228,8 +364,6 @@ def hostile() -> Comparison:
 
 @pytest.fixture
 def all_failed() -> Comparison:
-    from dataclasses import replace
-
     base = build(FLOWERS)
     return replace(
         base,
@@ -244,6 +378,11 @@ def all_failed() -> Comparison:
         temperature=1.0,
         num_duplicates=0,
         excluded=(),
+        rejection=None,
+        near_ties=(),
+        doubted_labels=(),
+        alike=(),
+        calibration=None,
     )
 
 
@@ -266,6 +405,7 @@ def run_dir(tmp_path: Path) -> Path:
     (folder / "mistakes").mkdir(parents=True)
     for index in range(6):
         (folder / "mistakes" / f"{index:03}.jpg").write_bytes(drawn_jpeg(index))
+        (folder / "mistakes" / f"{index:03}-heat.jpg").write_bytes(drawn_jpeg(index + 50))
     return folder
 
 

@@ -11,15 +11,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from report_shapes import SHAPES
 
 from headstart.compare.records import Comparison
 from headstart.core.errors import StorageError
 from headstart.core.records import dumps, from_json
 from headstart.report import write_report
 
+# Two for each of six mistakes, two near ties, two doubted labels, two that are alike.
+NUM_PICTURES = 6 * 2 + 2 + 2 + 2
 VOID = {"meta", "link", "img", "br", "wbr"}
 SVG_LEAVES = {"path", "rect", "circle"}
-SHAPES = ("flowers", "two_classes", "many_classes", "one_row", "nested", "hostile", "all_failed")
 HEADINGS = ("h1", "h2", "h3")
 
 
@@ -51,7 +53,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
+        if not self.open or self.open[-1] not in ("style", "script"):
             self.texts.append(data)
 
     @property
@@ -82,9 +84,8 @@ def test_every_shape_is_well_formed_small_and_loads_nothing(
     page = Page(html)
 
     assert len(html.encode()) < 1_000_000
-    assert not {"script", "iframe", "object", "embed", "form", "base", "audio", "video"} & {
-        tag for tag, _ in page.tags
-    }
+    assert not {"iframe", "object", "embed", "form", "base", "audio", "video"} & {tag for tag, _ in page.tags}
+    assert page.all("script") == [{}, {}]
     for tag, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on")], f"a handler in <{tag}>"
         source = attributes.get("src", "data:")
@@ -100,7 +101,7 @@ def test_every_shape_has_the_policy_and_one_line_of_headings(
     page = Page(written(any_comparison, tmp_path))
     policy = next(each["content"] for each in page.all("meta") if "http-equiv" in each)
     assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    assert re.search(r"script-src 'sha256-[^' ]{44}' 'sha256-[^' ]{44}';", policy)
 
     levels = [HEADINGS.index(tag) for tag, _ in page.tags if tag in HEADINGS]
     assert levels.count(0) == 1
@@ -123,6 +124,21 @@ def test_every_shape_has_accessible_tables_links_and_pictures(
     assert set(targets) <= set(ids)
 
 
+def test_every_shape_hands_the_script_what_it_draws(any_comparison: Comparison, tmp_path: Path) -> None:
+    figures = Page(written(any_comparison, tmp_path)).all("figure")
+    plots = [json.loads(each["data-plot"]) for each in figures if "data-plot" in each]
+    for plot in plots:
+        assert plot["x"] == sorted(plot["x"])
+        assert len(plot["words"]) == len(plot["x"])
+        assert all(len(each["values"]) == len(plot["x"]) for each in plot["series"])
+    num_plots = 2 * bool(any_comparison.calibration) + (len(any_comparison.rows) > 2)
+    assert len(plots) == num_plots
+    for each in figures:
+        if "data-matrix" in each:
+            matrix = json.loads(each["data-matrix"])
+            assert len(matrix["names"]) == len(matrix["totals"]) == len(any_comparison.class_names)
+
+
 def test_every_shape_survives_its_json(any_comparison: Comparison, tmp_path: Path) -> None:
     reloaded = from_json(Comparison, json.loads(dumps(any_comparison)))
     assert written(reloaded, tmp_path / "a") == written(any_comparison, tmp_path / "b")
@@ -137,6 +153,10 @@ def test_first_screen_answers_the_question(flowers: Comparison, tmp_path: Path) 
     assert "and the cheapest of those by far" in first
     assert "starter/efficientnet_lite0@128 takes 8.2 ms a picture instead of 14 ms" in first
     assert "headstart predict RUN/model YOUR-PICTURES" in first
+    assert "2 labels are in doubt. 1 picture has copies with another label" in first
+    assert "14 pictures are copies" in first
+    assert re.search("It mixes up “[a-z]+” and “[a-z]+” most: it took [0-9]+ pictures of “[a-z]+”", first)
+    assert "Answers less than 20.0 % sure come out as “unknown”" in first
 
 
 def test_ranking_shows_places_ties_costs_and_failures(flowers: Comparison, tmp_path: Path) -> None:
@@ -172,6 +192,7 @@ def test_small_matrix_is_a_table_with_counts_and_shares(two_classes: Comparison,
     html = written(two_classes, tmp_path)
     assert 'class="heat"' in html
     assert 'class="grid"' not in html
+    assert "data-matrix" not in html[: html.index("<script>")]
     (cat_right, cat_wrong), _ = two_classes.confusion
     share = 100 * cat_right / (cat_right + cat_wrong)
     assert f"cat {cat_right} {share:.0f} % {cat_wrong}" in Page(html).text
@@ -192,7 +213,7 @@ def test_size_stays_bounded_for_a_full_matrix_of_many_classes(
     names = tuple(f"{index:04}" + "n" * 246 for index in range(1000))
     full = tuple(tuple((index + column) % 7 + 1 for column in range(1000)) for index in range(1000))
     huge = replace(many_classes, class_names=names, class_counts=(9,) * 1000, confusion=full)
-    assert len(written(huge, tmp_path)) < 1_500_000
+    assert len(written(huge, tmp_path)) < 3_000_000
 
 
 def test_hostile_names_stay_text(hostile: Comparison, tmp_path: Path) -> None:
@@ -217,7 +238,7 @@ def test_hostile_names_stay_text(hostile: Comparison, tmp_path: Path) -> None:
     )
     html = written(hostile, tmp_path)
     page = Page(html)
-    assert "<script" not in html
+    assert html.count("<script") == len(page.all("script")) == 2
     assert "<img" not in html
     assert page.text.count("<script>alert(1)</script>") > 20
     assert "{{ 7 * 7 }}" in page.text
@@ -266,18 +287,18 @@ def test_thumbnails_are_inlined_and_missing_ones_said(
 ) -> None:
     page = Page(written(flowers, tmp_path, run_dir))
     pictures = page.all("img")
-    assert len(pictures) == 6
+    assert len(pictures) == NUM_PICTURES
     assert all(each["src"].startswith("data:image/jpeg;base64,/9j/") for each in pictures)
     assert page.text.count("no picture kept") == 1
     assert "anemone/IMG 0000.jpg" in pictures[0]["alt"]
-    assert Page(written(flowers, tmp_path)).text.count("no picture kept") == 7
+    assert Page(written(flowers, tmp_path)).text.count("no picture kept") == 7 + 2 + 2 + 2
 
 
 def test_the_comparisons_own_folder_is_the_default(
     flowers: Comparison, tmp_path: Path, run_dir: Path
 ) -> None:
     page = Page(written(replace(flowers, folder=run_dir), tmp_path))
-    assert len(page.all("img")) == 6
+    assert len(page.all("img")) == NUM_PICTURES
     assert "headstart predict flowers-run/model YOUR-PICTURES" in page.text
 
 
@@ -289,9 +310,9 @@ def test_thumbnails_from_outside_the_run_stay_outside(
     (run_dir / "notes.txt").write_text("a secret")
     (run_dir / "huge.jpg").write_bytes(jpeg + bytes(300_000))
     places = ("../private.jpg", str(tmp_path / "private.jpg"), "notes.txt", "huge.jpg", "mistakes", "a\0b")
-    mistakes = tuple(replace(flowers.mistakes[0], thumbnail=place) for place in places)
-    page = Page(written(replace(flowers, mistakes=mistakes), tmp_path, run_dir))
-    assert page.all("img") == []
+    mistakes = tuple(replace(flowers.mistakes[0], thumbnail=place, heat_map=place) for place in places)
+    bare = replace(flowers, mistakes=mistakes, near_ties=(), doubted_labels=(), alike=())
+    assert Page(written(bare, tmp_path, run_dir)).all("img") == []
 
 
 def test_left_out_pictures_are_counted_and_the_first_hundred_listed(
@@ -312,7 +333,12 @@ def test_all_failed_says_what_to_do(all_failed: Comparison, tmp_path: Path) -> N
 
 
 def test_a_choice_without_a_final_estimate_is_not_called_proven(flowers: Comparison, tmp_path: Path) -> None:
-    text = Page(written(replace(flowers, final=None, looks=(), confusion=(), mistakes=()), tmp_path)).text
+    bare = replace(flowers, final=None, looks=(), confusion=(), mistakes=(), calibration=None, rejection=None)
+    page = Page(written(bare, tmp_path))
+    text = page.text
+    assert "What it mixes up could not be measured." in text
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {each["href"][1:] for each in page.all("a") if each["href"].startswith("#")} <= ids
     assert "They also served to choose it" in text
     assert "never used before" not in text
 

@@ -7,7 +7,9 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.datasets import load_digits
 from sklearn.linear_model import Ridge
 
-from headstart.train.closed_form import fit_closed_form
+from headstart.train import moments
+from headstart.train.closed_form import STRENGTHS, Spectrum, Trial, fit_closed_form, left_out_scores
+from headstart.train.moments import Moments
 
 NUM_CLASSES = 10
 
@@ -92,3 +94,44 @@ def test_constant_features_and_absent_classes_do_no_harm() -> None:
     assert (wider.left_out_scores.argmax(1) == plain.left_out_scores.argmax(1)).all()
     assert wider.h_score == pytest.approx(plain.h_score)
     assert wider.log_me == pytest.approx(plain.log_me)
+
+
+@pytest.mark.parametrize("height", [1, 7, 64])
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+def test_blocks_of_any_height_say_the_same(
+    rows: tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]],
+    height: int,
+    offset: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features, labels = rows
+    order = np.argsort(labels, kind="stable")  # so that most blocks lack most classes
+    features, labels = features[order] + offset, labels[order]
+    whole = fit_closed_form(features, labels, num_classes=NUM_CLASSES)
+    monkeypatch.setattr(moments, "BLOCK_VALUES", features.shape[1] * height)
+    found = fit_closed_form(features, labels, num_classes=NUM_CLASSES)
+    assert found.strength == whole.strength
+    np.testing.assert_allclose(found.left_out_scores, whole.left_out_scores, atol=1e-8)
+    np.testing.assert_allclose(found.scores(features), whole.scores(features), atol=1e-8)
+    assert found.h_score == pytest.approx(whole.h_score, rel=1e-8)
+    assert found.log_me == pytest.approx(whole.log_me, rel=1e-8)
+
+
+def test_shards_say_what_all_rows_say_in_one_place() -> None:
+    """What a cluster does: moments of shards are added, every shard tries its own rows."""
+    features, labels = load_digits(return_X_y=True)
+    labels = labels.astype(np.int64)
+    whole = fit_closed_form(features, labels, num_classes=NUM_CLASSES)
+    shards = [slice(0, 40), slice(40, 1000), slice(1000, 1797)]
+    first, second, third = (
+        Moments.of(features[shard], labels[shard], num_classes=NUM_CLASSES) for shard in shards
+    )
+    for added in (first + second + third, third + (first + second)):
+        spectrum = Spectrum.of(added)
+        trials = [spectrum.leave_out(features[shard], labels[shard]) for shard in shards]
+        best = Trial.joined(trials).best
+        assert STRENGTHS[best] == whole.strength
+        for shard, trial in zip(shards, trials, strict=True):
+            fitted = (features[shard] - spectrum.mean) @ spectrum.weights(whole.strength) + spectrum.shares
+            scores = left_out_scores(fitted, labels[shard], trial.leverages[:, best])
+            np.testing.assert_allclose(scores, whole.left_out_scores[shard], atol=1e-9)

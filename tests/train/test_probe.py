@@ -9,6 +9,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from threadpoolctl import threadpool_info
 
 from headstart.core.errors import InputError
+from headstart.embed import matrix
 from headstart.metrics import log_loss
 from headstart.train import LinearProbe, probe
 from headstart.train.sweep import sweep
@@ -140,6 +141,34 @@ def test_two_classes_have_two_rows_and_one_column_of_scores():
     assert probe.decision_function(features).shape == (100,)
     np.testing.assert_array_equal(probe.decision_function(features) > 0, probe.predict(features) == "yes")
     assert probe.predict_proba(features).shape == (100, 2)
+
+
+@pytest.mark.parametrize("n", [50, 1000, 6000])
+def test_a_copy_in_a_file_gives_the_same_probe_bit_by_bit(n, monkeypatch, tmp_path):
+    features, labels = blobs(n=n, num_features=30, num_classes=3, spread=4)
+    expected = LinearProbe().fit(features, labels)
+    with (tmp_path / "features").open("w+b") as file:
+        mapped = np.memmap(file, np.float32, "w+", shape=features.shape)
+    mapped[:] = features
+    monkeypatch.setattr(matrix, "LARGEST_IN_MEMORY_BYTES", 0)
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path))
+    found = LinearProbe().fit(mapped, labels)
+    assert (tmp_path / "embeddings").exists()  # so it was there
+    assert found.strength_ == expected.strength_
+    np.testing.assert_array_equal(found.coef_, expected.coef_)
+    np.testing.assert_array_equal(found.predict_proba(mapped), expected.predict_proba(features))
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_predicts_blocks_of_any_height_alike(digits, rows, monkeypatch):
+    features, labels, others, _ = digits
+    probe = LinearProbe(strengths=[0.01]).fit(features, labels)
+    whole = probe.predict_proba(others)
+    decided = probe.decision_function(others)
+    monkeypatch.setattr("headstart.train.probe._PREDICTED_ROWS", rows)
+    np.testing.assert_allclose(probe.predict_proba(others), whole, atol=1e-5)
+    np.testing.assert_allclose(probe.decision_function(others), decided, atol=1e-4)
+    np.testing.assert_array_equal(probe.predict(others), decided.argmax(axis=1))
 
 
 def test_the_same_again_is_the_same(digits):

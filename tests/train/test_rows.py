@@ -37,9 +37,10 @@ def at_once(features, labels, weights):
 def check(rows, features, labels, weights, *, tolerance):
     entropies, coef, intercept = at_once(features, labels, weights)
     passed = rows.passed(weights)
-    assert passed.loss == pytest.approx(entropies.mean(), rel=tolerance)
-    np.testing.assert_allclose(passed.coef, coef, atol=tolerance)
-    np.testing.assert_allclose(passed.intercept, intercept, atol=tolerance)
+    assert passed.num_rows == len(labels)
+    assert passed.loss / len(labels) == pytest.approx(entropies.mean(), rel=tolerance)
+    np.testing.assert_allclose(passed.coef / len(labels), coef, atol=tolerance)
+    np.testing.assert_allclose(passed.intercept / len(labels), intercept, atol=tolerance)
     np.testing.assert_allclose(rows.cross_entropies(weights), entropies, rtol=tolerance, atol=tolerance)
     assert passed.coef.dtype == passed.intercept.dtype == rows.dtype == features.dtype
 
@@ -91,7 +92,7 @@ def test_blocks_are_bounded(num_features, num_classes):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_device_says_what_the_host_says(dtype, monkeypatch):
-    monkeypatch.setattr("headstart.train.device.NUM_SCORES", 700)  # so that there are many blocks
+    monkeypatch.setattr("headstart.train.device.NUM_VALUES", 700)  # so that there are many blocks
     features, labels, weights = problem(dtype=dtype)
     rows = DeviceRows.sent(features, labels, device=torch.device("cpu"))
     tolerance = 1e-5 if dtype == np.float32 else 1e-10
@@ -106,3 +107,30 @@ def test_refuses_a_device_that_is_not_there(device):
     with pytest.raises(InputError, match="was given, expected one that torch can use here") as caught:
         check_device(device, dtype=np.float32)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("cut", [1, 63, 2500, 4999])
+def test_passes_over_parts_add_up_in_any_order(cut):
+    features, labels, weights = problem()
+    whole = HostRows(features, labels).passed(weights)
+    first, last = HostRows(features, labels)[:cut], HostRows(features, labels)[cut:]
+    for one, other in [(first, last), (last, first)]:
+        added = one.passed(weights) + other.passed(weights)
+        assert added.num_rows == whole.num_rows
+        assert added.loss == pytest.approx(whole.loss, rel=1e-12)
+        np.testing.assert_allclose(added.coef, whole.coef, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(added.intercept, whole.intercept, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_what_does_not_fit_on_a_gpu_is_sent_for_every_pass(monkeypatch):
+    monkeypatch.setattr("headstart.train.device.NUM_VALUES", 20_000)
+    features, labels, weights = problem(dtype=np.float32)
+    device = torch.device("cuda")
+    held = DeviceRows.sent(features, labels, device=device)
+    monkeypatch.setattr("headstart.train.device.MAX_SHARE", 0.0)
+    sent = DeviceRows.sent(features, labels, device=device)
+    assert (held.features.device.type, sent.features.device.type) == ("cuda", "cpu")
+    for one, other in [(held, sent), (held[100:900], sent[100:900])]:
+        np.testing.assert_array_equal(one.passed(weights).coef, other.passed(weights).coef)
+        np.testing.assert_array_equal(one.cross_entropies(weights), other.cross_entropies(weights))

@@ -34,6 +34,14 @@ def test_is_the_minimum_of_the_log_loss():
     assert losses[1] == min(losses)
 
 
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_blocks_of_any_height_say_the_same(rows, monkeypatch):
+    logits, labels = calibrated(n=300)
+    whole = fit_temperature(3 * logits, labels)
+    monkeypatch.setattr("headstart.train.temperature._BLOCK_VALUES", 5 * rows)
+    assert fit_temperature(3 * logits, labels) == pytest.approx(whole, rel=1e-6)
+
+
 def test_logarithms_of_probabilities_do_as_well():
     logits, labels = calibrated(n=300)
     assert fit_temperature(np.log(softmax(2 * logits)), labels) == pytest.approx(

@@ -28,6 +28,7 @@ from headstart.data.partition import content_groups, inseparable, joined
 from headstart.data.scan import Scan
 from headstart.embed import PixelStore, PlanOptions, embed
 from headstart.embed.decoding import Decoding
+from headstart.embed.matrix import select_rows
 from headstart.evaluate import Estimate, PairedDifference, paired_difference, wilson
 from headstart.models import Classifier
 from headstart.train import LinearProbe
@@ -240,7 +241,9 @@ def _inflation(shown: _Seen, right_apart: npt.NDArray[np.bool_], *, seed: int) -
     if not is_test.any() or not leaks.any() or len(np.unique(labels[~is_test & ~leaks])) < 2:
         return None
     with_leaks, without = (
-        LinearProbe(seed=seed).fit(shown.features[part], labels[part]).predict(shown.features[is_test])
+        LinearProbe(seed=seed)
+        .fit(select_rows(shown.features, np.flatnonzero(part)), labels[part])
+        .predict(select_rows(shown.features, np.flatnonzero(is_test)))
         == labels[is_test]
         for part in (~is_test, ~is_test & ~leaks)
     )

@@ -1,11 +1,13 @@
 """Labels that may well be wrong, by a probe that never saw the picture in question."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import MissingExtraError
+from headstart.embed.matrix import select_rows
 from headstart.train import LinearProbe
 
 Integers = npt.NDArray[np.int64]
@@ -38,10 +40,10 @@ def predict_out_of_fold(features: Floats, labels: Integers, groups: Integers, *,
     for seen, held_out in folds:
         if not len(held_out) or len(np.unique(labels[seen])) < 2:  # a group that is larger than a fold
             continue
-        probe = LinearProbe(seed=seed).fit(features[seen], labels[seen])
+        probe = LinearProbe(seed=seed).fit(select_rows(features, seen), labels[seen])
         probabilities[held_out] = 0
         columns = probe.classes_.astype(np.int64)
-        probabilities[held_out[:, None], columns] = probe.predict_proba(features[held_out])
+        probabilities[held_out[:, None], columns] = probe.predict_proba(select_rows(features, held_out))
     return probabilities
 
 
@@ -70,13 +72,16 @@ def find_label_suspects(labels: Integers, probabilities: Floats) -> Integers:
             "wrong labels are looked for by cleanlab, which is not installed",
             hint="pip install 'headstart[audit]'",
         ) from error
-    doubted: Integers = find_label_issues(
-        labels,
-        probabilities,
-        filter_by="both",
-        return_indices_ranked_by="self_confidence",
-        n_jobs=1,
-    ).astype(np.int64)
+    with warnings.catch_warnings():
+        # Of classes with few pictures it doubts less than there may be, and says so on every call.
+        warnings.filterwarnings("ignore", "May not flag all label issues")
+        doubted: Integers = find_label_issues(
+            labels,
+            probabilities,
+            filter_by="both",
+            return_indices_ranked_by="self_confidence",
+            n_jobs=1,
+        ).astype(np.int64)
     best = probabilities[doubted].argmax(axis=1)
     sure = (best != labels[doubted]) & (probabilities[doubted, best] >= _SURE)
     suspects: Integers = doubted[sure]

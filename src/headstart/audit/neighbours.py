@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from headstart.embed.matrix import empty_matrix
+from headstart.train.moments import column_means
+
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 
@@ -31,9 +34,12 @@ class Neighbours:
 
 def unit_rows(features: Floats) -> Floats:
     """Return rows of length 1 with the mean taken off: else everything resembles everything."""
-    centred = features - features.mean(axis=0)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit: Floats = centred / np.maximum(lengths, np.finfo(np.float32).tiny)
+    mean = column_means(features).astype(features.dtype)
+    unit = empty_matrix(features.shape, features.dtype)
+    for start in range(0, len(features), _BLOCK):
+        centred = features[start : start + _BLOCK] - mean
+        lengths = np.linalg.norm(centred, axis=1, keepdims=True)
+        unit[start : start + _BLOCK] = centred / np.maximum(lengths, np.finfo(np.float32).tiny)
     return unit
 
 

@@ -8,6 +8,9 @@ from headstart.catalog.licenses import permits_commercial_use
 Fit = Literal["crop", "squash", "pad"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
+SIDE_BY_SIDE = "side-by-side"
+"""The provider of a row that is put together of several."""
+
 SHA256_DIGITS = 64
 """Length of a whole sha256 in hex digits."""
 
@@ -78,11 +81,13 @@ class WeightsEntry:
     Attributes:
         tag: the weight set's name, unique within the model: "imagenet", "IMAGENET1K_V2", "a1_in1k".
         sources: where the tensors can be had, the first choice first. The files need not be equal: they may
-            hold the same tensors in another format, or under another library's names.
+            hold the same tensors in another format, or under another library's names. For models side by side
+            those of all members, one after the other.
         num_classes: K of the head that the weights bring; 0 where they bring none.
         pretrained_on: data the weights were trained on, in that order: "imagenet-22k, imagenet-1k"; "" where
             unknown.
-        license: SPDX identifier where there is one; "" where unknown.
+        license: SPDX identifier where there is one, several with " AND " between where all of them bind;
+            "" where unknown.
         top1: ImageNet-1k validation accuracy as published, in [0, 1]; None where unknown.
         top5: the same within the first five.
         accuracy_source: who published `top1` and `top5`, a key of `ACCURACY_SOURCES`; "" where unknown.
@@ -134,7 +139,8 @@ class ModelEntry:
 
     Attributes:
         name: the full name, unique: "timm/resnet50.a1_in1k".
-        provider: "starter", "pretrainedmodels", "torchvision", "timm", "folder" or "checkpoint".
+        provider: "starter", "pretrainedmodels", "torchvision", "timm", "folder", "checkpoint" or
+            "side-by-side".
         architecture: the provider's name for the network, "resnet50".
         family: what it is a variant of, "resnet".
         weights: the weight set.
@@ -143,9 +149,10 @@ class ModelEntry:
             products and attention, half of what torch's `FlopCounterMode` counts; 0 where unknown.
         feature_dim: D, width of the pooled features; 0 where it is only known once the model is built.
         fixed_input_size: whether the network takes pictures of its native size only.
-        paper: address of the paper; "" where unknown.
+        paper: address of the paper, several with a space between; "" where unknown.
         same_tensors_as: full names of the rows that hold the same tensors; heads may differ by the background
             class of TensorFlow's models.
+        members: rows whose networks stand side by side in this one, in order; () for one network.
     """
 
     name: str
@@ -159,3 +166,9 @@ class ModelEntry:
     fixed_input_size: bool = False
     paper: str = ""
     same_tensors_as: tuple[str, ...] = ()
+    members: tuple["ModelEntry", ...] = ()
+
+    @property
+    def singles(self) -> tuple["ModelEntry", ...]:
+        """The rows whose weights files it needs: its members, or itself. A saved folder holds all in one."""
+        return self.members if self.provider == SIDE_BY_SIDE else (self,)

@@ -48,13 +48,19 @@ def permits_commercial_use(license_name: str) -> bool | None:
     """Return whether a licence permits commercial use, None where that is not known.
 
     Args:
-        license_name: the identifier, in upper or lower case; "" for an unknown licence.
+        license_name: the identifier, in upper or lower case, several with " AND " between, of which each
+            must permit it; "" for an unknown licence.
     """
-    terms = _BY_LOWER_CASE.get(license_name.lower())
-    return None if terms is None else terms[0]
+    permits = [terms and terms[0] for terms in _terms(license_name)]
+    return False if False in permits else None if None in permits else True
 
 
 def license_terms(license_name: str) -> str:
     """Return why a licence permits commercial use or does not, "" where that is not known."""
-    terms = _BY_LOWER_CASE.get(license_name.lower())
-    return "" if terms is None else terms[1]
+    known = [terms[1] for terms in _terms(license_name) if terms is not None]
+    return " AND ".join(known)
+
+
+def _terms(license_name: str) -> list[tuple[bool, str] | None]:
+    """Return the table's entry for each of the licences that bind together, None where it has none."""
+    return [_BY_LOWER_CASE.get(each) for each in license_name.lower().split(" and ")]

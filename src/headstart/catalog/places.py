@@ -8,7 +8,7 @@ file of a package that is not installed can come out of a bundle; it lies below 
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 from urllib.parse import unquote, urlsplit
 
 from headstart.catalog.addresses import is_plain_http
@@ -26,6 +26,8 @@ WeightsState: TypeAlias = Literal["package", "cached", "unverified", "file", "mi
 - "file": the user's own file;
 - "missing": not on this machine, and to be had from a source of the catalogue;
 - "no source": not on this machine, and every source is one that must not be used.
+
+Of models side by side it is the one that stands last in this list.
 """
 
 _UNSAFE = re.compile(r"[^\w.+=-]")
@@ -79,8 +81,10 @@ def needs_digest(source: WeightsSource) -> bool:
 
 def weights_state(entry: ModelEntry | WeightsEntry) -> WeightsState:
     """Return where the weights of `entry` are: its first source that is on this machine decides."""
-    weights = entry.weights if isinstance(entry, ModelEntry) else entry
-    for source in weights.sources:
+    if isinstance(entry, ModelEntry):
+        states = [weights_state(each.weights) for each in entry.singles]
+        return max(states, key=get_args(WeightsState).index)
+    for source in entry.sources:
         path = local_path(source)
         if path is None:
             continue
@@ -89,7 +93,7 @@ def weights_state(entry: ModelEntry | WeightsEntry) -> WeightsState:
         if path != fetched_path(source):
             return "package"
         return "cached" if source.is_verified or _is_vouched_for(source) else "unverified"
-    if all(needs_digest(source) and not _is_vouched_for(source) for source in weights.sources):
+    if all(needs_digest(source) and not _is_vouched_for(source) for source in entry.sources):
         return "no source"
     return "missing"
 

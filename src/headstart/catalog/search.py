@@ -20,6 +20,7 @@ from headstart.catalog.filters import (
 from headstart.catalog.order import sort_entries
 from headstart.catalog.places import is_available
 from headstart.catalog.rows import builtin_rows, resolve, to_entry, to_facts
+from headstart.catalog.side_by_side import SIGN, put_side_by_side
 from headstart.catalog.user_rows import checkpoint_entry, user_entries
 from headstart.core.errors import InputError, UnknownModelError
 
@@ -147,29 +148,53 @@ def find_model(name: str) -> ModelEntry:
     Args:
         name: "timm/resnet50.a1_in1k"; without the provider, the first of starter, pretrainedmodels,
             torchvision, timm and the user's own rows that has it; without the tag, the default weights;
-            "timm/resnet50@my.safetensors" for one's own weights file of a known architecture.
+            "timm/resnet50@my.safetensors" for one's own weights file of a known architecture;
+            "resnet50+timm/convnext_tiny" for networks side by side.
 
     Raises:
         UnknownModelError: there is no such model; the hint names the nearest ones.
-        InputError: the file after "@" does not exist, or the user's own rows have a mistake.
+        InputError: the file after "@" does not exist, the user's own rows have a mistake, or such networks
+            cannot stand side by side.
 
     Example:
         >>> find_model("efficientnet_lite0").name
         'starter/efficientnet_lite0.in1k'
     """
+    members = _find_members(name.split(SIGN))
+    return members[0] if len(members) == 1 else put_side_by_side(members)
+
+
+def _find_members(pieces: list[str]) -> list[ModelEntry]:
+    """Return the rows whose names a text is made of, which was cut at each "+".
+
+    A name or a file's may hold a "+" itself, so the longest beginning that is a name counts.
+    """
+    for end in range(len(pieces), 0, -1):
+        entry = find_single(SIGN.join(pieces[:end]))
+        if entry is not None:
+            return [entry, *(_find_members(pieces[end:]) if pieces[end:] else [])]
+    base, mark, file = pieces[0].partition("@")
+    if mark and not _weights_path(file).is_file():
+        raise InputError(f"{pieces[0]!r} names the weights file {_weights_path(file)}, which does not exist")
+    raise _unknown(base)
+
+
+def find_single(name: str) -> ModelEntry | None:
+    """Return the row of one network that `name` stands for, None where there is none."""
     base, mark, file = name.partition("@")
     if mark:
-        path = Path(file).expanduser().absolute()
-        if not path.is_file():
-            raise InputError(f"{name!r} names the weights file {path}, which does not exist")
-        return checkpoint_entry(find_model(base), path, name=name)
+        path = _weights_path(file)
+        row_of_base = find_single(base) if path.is_file() else None
+        return None if row_of_base is None else checkpoint_entry(row_of_base, path, name=name)
     row = resolve(name)
     if row is not None:
         return to_entry(row)
-    for entry in user_entries():
-        if name in (entry.name, entry.name.rpartition("/")[2]):
-            return entry
-    raise _unknown(name)
+    own = (each for each in user_entries() if name in (each.name, each.name.rpartition("/")[2]))
+    return next(own, None)
+
+
+def _weights_path(file: str) -> Path:
+    return Path(file).expanduser().absolute()
 
 
 def expand(names: Sequence[str], *, find: Callable[[str], ModelEntry] = find_model) -> Expansion:

@@ -18,6 +18,7 @@ from typing import Any
 
 from headstart.catalog.entry import ModelEntry, Preprocessing, WeightsEntry, WeightsSource
 from headstart.catalog.rows import resolve, to_entry
+from headstart.catalog.side_by_side import SIGN
 from headstart.core.errors import InputError
 from headstart.core.records import read_json
 
@@ -73,6 +74,18 @@ def checkpoint_entry(base: ModelEntry, path: Path, *, name: str) -> ModelEntry:
         fixed_input_size=base.fixed_input_size,
         paper=base.paper,
     )
+
+
+def without_folders(entry: ModelEntry) -> ModelEntry:
+    """Return a row whose files bear their names alone: where they lie here says nothing elsewhere."""
+    members = tuple(map(without_folders, entry.members))
+    model, at, path = entry.name.partition("@")
+    name = SIGN.join(each.name for each in members) or f"{model}{at}{Path(path).name}"
+    sources = tuple(
+        replace(each, location=Path(each.location).name) if each.kind == "file" else each
+        for each in entry.weights.sources
+    )
+    return replace(entry, name=name, weights=replace(entry.weights, sources=sources), members=members)
 
 
 _HINT = 'a row is {"name": "mine/flowers", "architecture": "timm/resnet50", "file": "flowers.safetensors"}'

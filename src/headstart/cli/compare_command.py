@@ -1,6 +1,6 @@
 """``headstart compare``: the main job."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -8,7 +8,10 @@ from headstart.cli import options as opt
 from headstart.cli.console import show_progress
 
 if TYPE_CHECKING:
+    from headstart.compare import Tuning
     from headstart.core.progress import Progress
+
+_NUM_TUNED = 2  # the chosen candidate, and the best of those that are tied with it
 
 
 def compare_pictures(
@@ -32,10 +35,20 @@ def compare_pictures(
     precision: opt.PrecisionName = "auto",
     plan: opt.PlanName = "fast",
     audit: opt.AuditName = "quick",
+    finalists: Annotated[
+        Literal["probe", "tune"],
+        typer.Option(
+            "--finalists",
+            help="'tune' fine-tunes the two most promising candidates as well; with a budget in half of it.",
+        ),
+    ] = "probe",
+    recipe: opt.RecipeName = "default",
     max_download: opt.MaxDownload = "5GB",
     max_latency: opt.MaxLatency = None,
     discard_weights: opt.DiscardWeights = False,
+    keep_neighbours: opt.KeepNeighbours = False,
     max_unreadable: opt.MaxUnreadable = 0.1,
+    cluster: opt.Cluster = "",
     out: opt.Out = None,
     seed: opt.Seed = 0,
     json: opt.Json = False,
@@ -51,7 +64,10 @@ def compare_pictures(
       headstart compare flowers/ --budget 10m
       headstart compare flowers/ --models 'efficientnet_lite0,resnet50' --out runs/flowers
       headstart compare cifar10 --sample train=2000,test=500 --resolution 96,native
+      headstart compare flowers/ --budget 1h --finalists tune
+      headstart compare flowers/ --cluster auto
     """
+    from headstart.cli.cluster_command import open_runner
     from headstart.cli.outcome import finish_run, print_ranking
     from headstart.compare import CompareOptions, Stopped, compare
     from headstart.compare.budget import parse_budget
@@ -67,12 +83,14 @@ def compare_pictures(
         precision=precision,
         plan=plan,
         audit=audit,
+        keep_neighbours=keep_neighbours,
         max_unreadable=max_unreadable,
         reference=reference,
         budget=budget,
         max_download_bytes=opt.parse_size(max_download),
         max_latency_ms=max_latency,
         keep_weights=not discard_weights,
+        tuning=_tuning(finalists, recipe),
         seed=seed,
         command=opt.command_line(),
     )
@@ -85,11 +103,36 @@ def compare_pictures(
             data, sample=opt.parse_sample(sample), seed=seed, grouped_by=group_by, progress=progress
         )
         try:
-            comparison = compare(names, pictures, out=out, options=choices, progress=progress)
+            with open_runner(cluster, progress) as runner:
+                comparison = compare(
+                    names, pictures, out=out, options=choices, runner=runner, progress=progress
+                )
         except Stopped as stop:
             print_ranking(stop.comparison)
             raise
     finish_run(comparison, json=json)
+
+
+def _tuning(finalists: str, recipe: str) -> "Tuning | None":
+    """Return how finalists are fine-tuned, None where they are not.
+
+    Raises:
+        InputError: there is no such recipe, or nobody is to be fine-tuned by it.
+    """
+    import numpy as np
+
+    from headstart.compare import Tuning
+    from headstart.core.errors import InputError
+
+    if finalists == "tune":
+        tuning = Tuning(recipe=recipe, max_candidates=_NUM_TUNED)
+        tuning.recipe_for(np.ones(2, np.int64))
+        return tuning
+    if recipe != "default":
+        raise InputError(
+            f"--recipe {recipe} says how finalists are fine-tuned, and none are", hint="add --finalists tune"
+        )
+    return None
 
 
 def _default_names(progress: "Progress") -> list[str]:

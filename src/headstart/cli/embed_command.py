@@ -32,6 +32,7 @@ def embed_pictures(
         Path | None,
         typer.Option("--out", help="File for the vectors, .npz or .csv; default: the cache only."),
     ] = None,
+    cluster: opt.Cluster = "",
     seed: opt.Seed = 0,
     json: opt.Json = False,
 ) -> None:
@@ -41,7 +42,9 @@ def embed_pictures(
     Examples:
       headstart embed digits --out digits.npz
       headstart embed flowers/ --models resnet50 --resolution 160
+      headstart embed flowers/ --cluster auto
     """
+    from headstart.cli.cluster_command import open_runner
     from headstart.data.prepare import open_sample
     from headstart.data.scan import scan
     from headstart.embed import PixelStore, PlanOptions, choose_resolution, embed, sample_sides
@@ -66,10 +69,17 @@ def embed_pictures(
             )
         ).with_feature_point(feature_point)
         decoder: Literal["exact", "fast"] = "exact" if plan == "exact" else "fast"
-        with PixelStore((classifier.preprocessing,), decoder=decoder) as store:
-            pictures = scan(drawn, max_unreadable=max_unreadable, keeper=store, progress=progress).dataset
+        with (
+            open_runner(cluster, progress) as runner,
+            PixelStore((classifier.preprocessing,), decoder=decoder) as store,
+        ):
+            pictures = scan(
+                drawn, max_unreadable=max_unreadable, keeper=store, runner=runner, progress=progress
+            ).dataset
             options = PlanOptions(device=device, precision=precision, plan=plan)
-            embeddings = embed(classifier, pictures, options=options, store=store, progress=progress)
+            embeddings = embed(
+                classifier, pictures, options=options, store=store, runner=runner, progress=progress
+            )
     if out is not None:
         _write(embeddings, out)
     _print(embeddings, out, json=json)

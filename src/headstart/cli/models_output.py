@@ -106,7 +106,8 @@ def _flat(facts: dict[str, object], prefix: str = "") -> dict[str, object]:
             flat |= _flat(value, "" if name == "weights" else f"{name}_")
         elif isinstance(value, list):
             flat[prefix + name] = " ".join(
-                str(item["location"] if isinstance(item, dict) else item) for item in value
+                str(item.get("location", item.get("name")) if isinstance(item, dict) else item)
+                for item in value
             )
         else:
             flat[prefix + name] = "" if value is None else value
@@ -126,8 +127,7 @@ def print_card(entry: ModelEntry, form: Form) -> None:
     from headstart.preprocess import describe
 
     weights = entry.weights
-    source = next((each for each in weights.sources if each.sha256), weights.sources[0])
-    size_bytes = next((each.size_bytes for each in weights.sources if each.size_bytes), 0)
+    sizes, digests = zip(*map(_file_facts, entry.singles), strict=True)
     accuracy_source = ACCURACY_SOURCES.get(weights.accuracy_source, "")
     table = {
         "name": entry.name,
@@ -143,8 +143,8 @@ def print_card(entry: ModelEntry, form: Form) -> None:
         "preprocessing": describe(weights.preprocessing),
         "weights": _STATES[state]
         + ("; " + _ORPHANED.format(name=entry.name) if not weights.has_living_source else ""),
-        "size": f"{size_bytes / 1e6:.1f} MB" if size_bytes else "unknown",
-        "sha256": source.sha256 or "unknown",
+        "size": f"{sum(sizes) / 1e6:.1f} MB" if all(sizes) else "unknown",
+        "sha256": ", ".join(digest or "unknown" for digest in digests),
         "licence": weights.license or "unknown",
         "commercial use": _commercial_use(entry),
         "paper": entry.paper or "unknown",
@@ -154,6 +154,13 @@ def print_card(entry: ModelEntry, form: Form) -> None:
     console = stdout_console()
     for label, value in table.items():
         console.print(f"{label:<16} {value}", soft_wrap=True)
+
+
+def _file_facts(entry: ModelEntry) -> tuple[int, str]:
+    """Return size in bytes and sha256 of a row's weights file, 0 and "" where no source states them."""
+    sources = entry.weights.sources
+    size_bytes = next((each.size_bytes for each in sources if each.size_bytes), 0)
+    return size_bytes, next((each.sha256 for each in sources if each.sha256), "")
 
 
 def _commercial_use(entry: ModelEntry) -> str:

@@ -20,21 +20,28 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Folder of class folders, zip of one, CSV (path,label[,split]), or a name: digits, cifar10, ...",
+        help="Folder of class folders, zip of one, CSV (path,label[,split]), tars or Parquet files, also at "
+        "an address (s3://, https://); or a name: digits, cifar10, ...",
     ),
 ]
 Models = Annotated[
-    str, typer.Option("--models", help="Names or patterns with commas between: 'resnet50,timm/convnext*'.")
+    str,
+    typer.Option(
+        "--models",
+        help="Names or patterns with commas between: 'resnet50,timm/convnext*'; 'A+B' sets two side by side.",
+    ),
 ]
 ModelsOrDefault = Annotated[
     str | None,
     typer.Option(
         "--models",
-        help="Names or patterns with commas between; default: those whose weights are here, and 15 more "
-        "where they can be fetched.",
+        help="Names or patterns with commas between, 'A+B' sets two side by side; default: those whose "
+        "weights are here, and 15 more where they can be fetched.",
     ),
 ]
-Model = Annotated[str, typer.Option("--models", help="One model's name.")]
+Model = Annotated[
+    str, typer.Option("--models", help="One model's name, or two with + between, side by side.")
+]
 SavedModel = Annotated[str, typer.Argument(metavar="MODEL", help="A saved model folder, or a model's name.")]
 ResolutionText = Annotated[
     str,
@@ -127,6 +134,28 @@ DiscardWeights = Annotated[
         "--discard-weights", help="Delete weights that were fetched for candidates that are not chosen."
     ),
 ]
+KeepNeighbours = Annotated[
+    bool,
+    typer.Option(
+        "--keep-neighbours",
+        help="Put small copies of training pictures beside the model, to show those most like a new one.",
+    ),
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe",
+        help="default, last-layer, full, gradual, lora, tutorial or scratch; see tune --show-recipe.",
+    ),
+]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Run on a Ray cluster: 'auto' is the one of 'headstart cluster up'; or host:port.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
 ModelNames = Annotated[
     list[str], typer.Argument(metavar="MODEL", help="Names, or patterns: 'timm/resnet18*'.")
@@ -134,7 +163,10 @@ ModelNames = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", help="The run's folder; default: headstart-runs/NAME. A killed run goes on there."),
+    typer.Option(
+        "--out",
+        help="The run's folder; default: headstart-runs/NAME (tune: NAME-tuned). A killed run goes on there.",
+    ),
 ]
 MaxUnreadable = Annotated[
     float,
@@ -224,7 +256,9 @@ def parse_names(text: str) -> list[str]:
 
 
 def parse_models(words: list[str]) -> "list[ModelEntry]":
-    """Return the rows that names and patterns stand for, each once; rows with the same tensors all stay.
+    """Return the rows of one network that names and patterns stand for, each once.
+
+    Rows with the same tensors all stay.
 
     Raises:
         UnknownModelError: a name is unknown or a pattern fits nothing.
@@ -235,7 +269,7 @@ def parse_models(words: list[str]) -> "list[ModelEntry]":
     for name in (name for word in words for name in parse_names(word)):
         is_pattern = "@" not in name and any(char in name for char in "*?[")
         found = list_models(name) or expand([name]).entries if is_pattern else [find_model(name)]
-        entries |= {entry.name: entry for entry in found}
+        entries |= {row.name: row for entry in found for row in entry.singles}
     return list(entries.values())
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from headstart.cli.console import stdout_console
 from headstart.compare.records import MODEL_FOLDER, Comparison, Row
+from headstart.compare.rejection_words import rejection_sentence
 from headstart.core.errors import ModelError
 from headstart.core.records import dumps
 from headstart.report import write_report
@@ -63,6 +64,8 @@ def _print(comparison: Comparison, folder: Path, report: Path) -> None:
             f"how good: right on {accuracy.value:.1%} of {accuracy.n} pictures "
             f"(95 % interval {accuracy.low:.1%} to {accuracy.high:.1%}; {comparison.protocol.estimate})"
         )
+        if comparison.rejection is not None:
+            console.print(f"unknown: {rejection_sentence(comparison.rejection)}", soft_wrap=True)
         for line in advice_lines(comparison):
             console.print(line, soft_wrap=True)
         console.print(f"model: {folder / MODEL_FOLDER}", soft_wrap=True)

@@ -1,39 +1,43 @@
 """``headstart predict``: pictures in, one row each out."""
 
-import csv as csv_text
 import io
-import json as json_text
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from headstart.cli import options as opt
 from headstart.cli.console import print_error, show_progress
+from headstart.cli.predict_output import Best, Form, open_output
 from headstart.core.errors import InputError
-from headstart.core.files import atomic_path
-from headstart.core.plain_progress import plain
-from headstart.core.spreadsheet import safe_cell
 
 if TYPE_CHECKING:
     from headstart.predict import Prediction
-
-Best = list[tuple[str, float]]
-Writer = Callable[["Prediction", Best], None]
 
 
 def predict_pictures(
     model: opt.SavedModel,
     pictures: Annotated[
         list[str],
-        typer.Argument(metavar="PICTURES", help="Files, folders or zips; '-' reads paths from stdin."),
+        typer.Argument(
+            metavar="PICTURES", help="Files, folders, zips, tars or addresses; '-' reads paths from stdin."
+        ),
     ],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show for each picture.")] = 1,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            "--threshold",
+            help="Say 'unknown' below this probability; 'auto' is the model's own, 'none' never does.",
+        ),
+    ] = "auto",
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,
+    parquet: Annotated[
+        Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write to this file instead of stdout.")] = None,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Exit with 0 although some pictures could not be read.")
@@ -41,83 +45,83 @@ def predict_pictures(
     device: opt.Device = "auto",
     precision: opt.PrecisionName = "auto",
     plan: opt.PlanName = "fast",
+    cluster: opt.Cluster = "",
 ) -> None:
     """Say what is on pictures, with a trained model.
 
     \b
     Examples:
       headstart predict headstart-runs/digits/model new-photos/
+      headstart predict headstart-runs/digits/model new-photos/ --threshold 0.8
       headstart predict efficientnet_lite0 photo.jpg --top 5
       find . -name '*.jpg' | headstart predict runs/flowers/model - --csv --out flowers.csv
     """
+    from headstart.cli.cluster_command import open_runner
     from headstart.embed import PlanOptions
     from headstart.models import load
-    from headstart.predict import predict
+    from headstart.predict import batch_warning, predict
 
-    if csv and json:
-        raise InputError("--csv and --json were both given", hint="choose one")
+    form = _form(csv=csv, json=json, parquet=parquet, out=out)
+    smallest = _parse_threshold(threshold)
     paths = _paths_from_stdin() if pictures == ["-"] else pictures
-    unread = 0
+    num_read = unread = unlike = 0
     with show_progress() as progress:
         classifier = load(model, progress=progress)
         options = PlanOptions(device=device, precision=precision, plan=plan)
-        rows = predict(classifier, paths, options=options, progress=progress)
-        with _destination(out) as file:
-            write = _csv_writer(file, top) if csv else _json_writer(file) if json else _text_writer(file)
+        with (
+            open_runner(cluster, progress) as runner,
+            open_output(form, parquet or out, top=top) as write,
+        ):
+            rows = predict(
+                classifier, paths, threshold=smallest, options=options, runner=runner, progress=progress
+            )
             for row in rows:
-                unread += bool(row.error)
+                unread, num_read = unread + bool(row.error), num_read + (not row.error)
+                unlike += bool(row.is_unlike)
                 write(row, _best(row, classifier.class_names, top))
+    warning = batch_warning(classifier.familiarity, unlike, num_read)
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
     if unread and not keep_going:
         print_error(f"{unread} of the pictures could not be read", "--keep-going exits with 0 all the same")
         raise typer.Exit(1)
 
 
-def _paths_from_stdin() -> list[str]:
+def _form(*, csv: bool, json: bool, parquet: Path | None, out: Path | None) -> Form:
+    """Return the form of the rows.
+
+    Raises:
+        InputError: more than one was asked for, or two files.
+    """
+    given = {"--csv": csv, "--json": json, "--parquet": parquet is not None}
+    chosen = [option for option, is_given in given.items() if is_given]
+    if len(chosen) > 1:
+        raise InputError(f"{' and '.join(chosen)} were both given", hint="choose one")
+    if parquet is not None and out is not None:
+        raise InputError("--parquet and --out were both given", hint="--parquet names its file itself")
+    if parquet is not None:
+        return "parquet"
+    return "csv" if csv else "json" if json else "text"
+
+
+def _parse_threshold(text: str) -> float | Literal["auto"] | None:
+    """Return what ``--threshold`` means.
+
+    Raises:
+        InputError: it is neither "auto" nor "none" nor a number.
+    """
+    word = text.strip().lower()
+    if word == "auto":
+        return "auto"
+    return None if word == "none" else opt.parse_share(word)
+
+
+def _paths_from_stdin() -> Iterator[str]:
     if isinstance(sys.stdin, io.TextIOWrapper):  # names of files need not be valid text
         sys.stdin.reconfigure(errors="surrogateescape")
-    return [line.rstrip("\n") for line in sys.stdin if line.strip()]
-
-
-@contextmanager
-def _destination(out: Path | None) -> Iterator[TextIO]:
-    if out is None:
-        yield sys.stdout
-        return
-    with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        yield file
+    return (line.rstrip("\n") for line in sys.stdin if line.strip())
 
 
 def _best(row: "Prediction", class_names: tuple[str, ...], top: int) -> Best:
     order = (-row.probabilities).argsort(kind="stable")[:top]
     return [(class_names[index], float(row.probabilities[index])) for index in order]
-
-
-def _text_writer(file: TextIO) -> Writer:
-    def write(row: "Prediction", best: Best) -> None:
-        said = ", ".join(f"{name} {probability:.3f}" for name, probability in best)
-        print(f"{plain(row.path)}\t{said or 'cannot be read: ' + plain(row.error)}", file=file)
-
-    return write
-
-
-def _json_writer(file: TextIO) -> Writer:
-    def write(row: "Prediction", best: Best) -> None:
-        value: dict[str, Any] = {"path": row.path, "label": row.label or None}
-        value |= {"probability": row.probability if not row.error else None}
-        value |= {"top": [{"label": name, "probability": share} for name, share in best], "error": row.error}
-        print(json_text.dumps(value), file=file)
-
-    return write
-
-
-def _csv_writer(file: TextIO, top: int) -> Writer:
-    table = csv_text.writer(file, lineterminator="\n")
-    more = [name for place in range(2, top + 1) for name in (f"label_{place}", f"probability_{place}")]
-    table.writerow(["path", "label", "probability", *more, "error"])
-
-    def write(row: "Prediction", best: Best) -> None:
-        cells = [cell for name, share in best for cell in (name, f"{share:.6f}")]
-        cells += [""] * (2 * top - len(cells))
-        table.writerow([safe_cell(cell) for cell in (row.path, *cells, row.error)])
-
-    return write

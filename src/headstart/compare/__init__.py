@@ -11,16 +11,19 @@ from headstart.core.lazy import lazy_attributes
 if TYPE_CHECKING:
     from headstart.compare.comparison import Stopped, compare
     from headstart.compare.probe import fit_one
-    from headstart.compare.records import CompareOptions, Comparison
+    from headstart.compare.records import CompareOptions, Comparison, Tuning
     from headstart.compare.run_folder import load_comparison
+    from headstart.compare.tune import tune_one
 
 __all__ = [
     "CompareOptions",
     "Comparison",
     "Stopped",
+    "Tuning",
     "compare",
     "fit_one",
     "load_comparison",
+    "tune_one",
 ]
 
 __getattr__ = lazy_attributes(
@@ -29,8 +32,10 @@ __getattr__ = lazy_attributes(
         "CompareOptions": "records",
         "Comparison": "records",
         "Stopped": "comparison",
+        "Tuning": "records",
         "compare": "comparison",
         "fit_one": "probe",
         "load_comparison": "run_folder",
+        "tune_one": "tune",
     },
 )

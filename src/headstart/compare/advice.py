@@ -67,14 +67,16 @@ def _learning_curve(
     metric: MetricChoice,
     seed: int,
 ) -> LearningCurve | None:
-    train = splits.train
+    train, regularization = splits.train, chosen.regularization
+    if regularization is None:  # the features have seen the training pictures' labels
+        return None
     if splits.val is not None:
         return learning_curve(
             winner.rows(train),
             train.labels,
             winner.rows(splits.val),
             splits.val.labels,
-            regularization=chosen.regularization,
+            regularization=regularization,
             correct=correct,
             metric=metric.metric,
             seed=seed,
@@ -84,7 +86,7 @@ def _learning_curve(
         winner.rows(train),
         train.labels,
         draw_folds(train, seed=seed),
-        regularization=chosen.regularization,
+        regularization=regularization,
         correct=correct,
         metric=metric.metric,
         seed=seed,

@@ -9,8 +9,11 @@ from headstart.core.errors import DataError, HeadstartError, StorageError
 
 Result = TypeVar("Result")
 
-# timm and torch raise the built-in ones where a network cannot take an input of some size.
-_CANDIDATE_ERRORS = (HeadstartError, RuntimeError, ValueError, AssertionError, NotImplementedError)
+# What a candidate can be to blame for. HeadstartError: its weights cannot be had or do not fit. torch and
+# timm raise the others where a network cannot take an input of some size: RuntimeError for a kernel larger
+# than the map, no memory left or an operation that a device lacks (NotImplementedError is one), ValueError
+# for one value a channel to normalise, AssertionError for timm's check of the size. All else is our mistake.
+_CANDIDATE_ERRORS = (HeadstartError, RuntimeError, ValueError, AssertionError)
 _RUN_ERRORS = (StorageError, DataError)  # a full disk spoils all
 
 

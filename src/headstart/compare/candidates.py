@@ -9,6 +9,7 @@ from headstart.catalog import expand, find_model, list_models
 from headstart.catalog.entry import Fit, ModelEntry
 from headstart.catalog.places import is_available
 from headstart.catalog.search import Expansion
+from headstart.catalog.side_by_side import SIGN
 from headstart.compare.records import BatchNorm, CompareOptions
 from headstart.models import resolve
 from headstart.weights import is_reachable
@@ -47,6 +48,7 @@ class Candidate:
         fit: how a picture gets to the input's shape; None as the weights came.
         feature_point: where in the network the features are taken.
         batch_norm: whose statistics its batch norms use.
+        tuned_from: name of the candidate that it was fine-tuned from; "" where its weights are as they came.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Candidate:
     fit: Fit | None = None
     feature_point: str = "pooled"
     batch_norm: BatchNorm = "pretrained"
+    tuned_from: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +86,10 @@ def default_models() -> Defaults:
     )
 
 
-def is_missing(candidate: Candidate) -> bool:
-    """Return whether a candidate's weights are to be fetched first."""
-    return candidate.entry.provider != "folder" and not is_available(candidate.entry)
+def missing_rows(candidate: Candidate) -> tuple[ModelEntry, ...]:
+    """Return the rows whose weights are to be fetched before a candidate can be loaded."""
+    rows = candidate.entry.singles
+    return tuple(each for each in rows if each.provider != "folder" and not is_available(each))
 
 
 def find_entries(models: Sequence[ModelEntry | str]) -> Expansion:
@@ -161,7 +165,10 @@ def prior(candidate: Candidate) -> float | None:
 
 def _names(candidate: Candidate) -> list[str]:
     """Return what a candidate may be called, the fullest name first."""
-    entry = candidate.entry
+    forms = zip(*map(_row_names, candidate.entry.singles), strict=True)
+    return [candidate.name, *map(SIGN.join, forms)]
+
+
+def _row_names(entry: ModelEntry) -> tuple[str, ...]:
     bare = entry.name.partition("/")[2]
-    untagged = f"{entry.provider}/{entry.architecture}"
-    return [candidate.name, entry.name, bare, untagged, entry.architecture]
+    return entry.name, bare, f"{entry.provider}/{entry.architecture}", entry.architecture

@@ -1,6 +1,6 @@
 """The choice, from validation evidence only: nothing here is given a test label."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +20,7 @@ from headstart.evaluate import (
     repeated_accuracy,
     repeated_difference,
 )
-
-LOG_LOSS_WEIGHT = 0.3
-"""Accuracy that a nat of log loss is worth. In the first 46 tasks of `benchmarks/selection.py` (digits,
-CIFAR-10, Fashion-MNIST, clip art) the choice by this merit was on average 0.5 points below the best candidate
-on new pictures, and at most 2.5 in 95 % of them; that by accuracy alone 1.0 and 4.7. From 0.2 to 0.5 it is
-the same."""
+from headstart.evaluate.weighted import weighted_difference
 
 _NOTABLY_FASTER = 0.8
 
@@ -82,9 +77,41 @@ def choose(
         _row(evidence[index], evaluations[index], behind[index], tied=tied[index]) for index in ranking.order
     )
     merit = [float((weights * merits(each, labels)).mean()) for each in evidence]
-    chosen = max((index for index in ranking.order if tied[index]), key=lambda index: merit[index])
-    reason = _reason(rows, rows[ranking.order.index(chosen)], metric)
-    return Choice(rows=rows, best=int(chosen), reason=reason)
+    gains = _gains(evidence, correct, weights)
+    proven = [
+        index for index in ranking.order if tied[index] and (index not in gains or gains[index].low > 0)
+    ]
+    chosen = max(proven, key=lambda index: merit[index])
+    unproven = {evidence[index].candidate.name for index, gain in gains.items() if gain.low <= 0}
+    reason = _reason(rows, rows[ranking.order.index(chosen)], metric, unproven=unproven)
+    told = [_gain_sentence(evidence[index], gain) for index, gain in gains.items()]
+    return Choice(rows=rows, best=int(chosen), reason=" ".join([reason, *told]))
+
+
+def _gains(
+    evidence: Sequence[Evidence], correct: Sequence[npt.NDArray[np.bool_]], weights: npt.NDArray[np.float64]
+) -> dict[int, PairedDifference]:
+    """Return, by index, what fine-tuned networks gain over the probes that they come from, paired.
+
+    It is a gain in what candidates are ranked by, as `weights` of the pictures say: otherwise a network might
+    be better than its probe beyond doubt, and yet not have gained.
+    """
+    places = {each.candidate.name: index for index, each in enumerate(evidence)}
+    tuned = {index: places.get(each.candidate.tuned_from) for index, each in enumerate(evidence)}
+    return {
+        index: weighted_difference(correct[index].mean(0) - correct[probe].mean(0), weights)
+        for index, probe in tuned.items()
+        if probe is not None
+    }
+
+
+def _gain_sentence(evidence: Evidence, gain: PairedDifference) -> str:
+    """Return whether fine-tuning helped, as a sentence."""
+    points = f"{100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    name = evidence.candidate.tuned_from
+    if gain.low > 0:
+        return f"Fine-tuning {name} gained {points} over its probe, on the same pictures."
+    return f"Fine-tuning {name} did not help beyond doubt: {points} over its probe, which is kept."
 
 
 def surprisals(evidence: Evidence, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -98,11 +125,10 @@ def surprisals(evidence: Evidence, labels: npt.NDArray[np.int64]) -> npt.NDArray
 def merits(evidence: Evidence, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return what each picture says for a candidate, float64 of shape (N,); their mean is its merit.
 
-    That is how right it is, less `LOG_LOSS_WEIGHT` times the log loss. Accuracy counts pictures that are
-    right or wrong by a hair like all others; log loss tells more of each, so both together mislead less.
+    See `headstart.metrics.merit`.
     """
     correct = (evidence.probabilities.argmax(2) == labels).mean(0)
-    found: npt.NDArray[np.float64] = correct - LOG_LOSS_WEIGHT * surprisals(evidence, labels)
+    found: npt.NDArray[np.float64] = correct - metrics.LOG_LOSS_WEIGHT * surprisals(evidence, labels)
     return found
 
 
@@ -141,8 +167,17 @@ def _row(evidence: Evidence, evaluation: Evaluation, behind: PairedDifference | 
     )
 
 
-def _reason(rows: Sequence[Row], chosen: Row, metric: Metric) -> str:
-    """Return why `chosen` was, in one or two sentences; the first of the rows has the highest metric."""
+def _reason(
+    rows: Sequence[Row], chosen: Row, metric: Metric, *, unproven: Collection[str] = frozenset()
+) -> str:
+    """Return why `chosen` was, in one or two sentences; the first of the rows has the highest metric.
+
+    Args:
+        rows: best first.
+        chosen: one of them.
+        metric: what they are ranked by.
+        unproven: names of fine-tuned networks that are not better than their probes beyond doubt.
+    """
     best = rows[0]
     if best.validation is None or chosen.validation is None:
         return ""
@@ -156,10 +191,13 @@ def _reason(rows: Sequence[Row], chosen: Row, metric: Metric) -> str:
         own: Estimate = getattr(chosen.validation, metric)
         losses = chosen.validation.log_loss.value, best.validation.log_loss.value
         text = (
-            f"{chosen.name} has a {named} of {own.value:.3f} on {own.n} validation pictures, which cannot be "
-            f"told from the highest, {score.value:.3f} of {best.name}, and better probabilities: its log "
-            f"loss is {losses[0]:.3f} instead of {losses[1]:.3f}."
+            f"On {own.n} validation pictures {chosen.name} has {named} {own.value:.3f}, which cannot be told "
+            f"from the highest, {score.value:.3f} of {best.name}"
         )
+        if best.name in unproven:
+            text += "."
+        else:
+            text += f", and better probabilities: its log loss is {losses[0]:.3f} instead of {losses[1]:.3f}."
     ties = [row for row in rows if row.tied and row is not chosen]
     if not ties:
         return f"{text} Every other candidate is significantly worse."

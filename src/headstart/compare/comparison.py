@@ -5,7 +5,10 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from headstart.audit import Audit, audit
 from headstart.catalog.entry import ModelEntry
@@ -13,7 +16,14 @@ from headstart.compare.advice import advise
 from headstart.compare.attempts import Attempts
 from headstart.compare.baseline import SMALL, Baseline, pixel_baseline
 from headstart.compare.budget import Purse, parse_budget
-from headstart.compare.candidates import Candidate, find_entries, is_missing, list_candidates, name_reference
+from headstart.compare.calibration import measure_calibration
+from headstart.compare.candidates import (
+    Candidate,
+    find_entries,
+    list_candidates,
+    missing_rows,
+    name_reference,
+)
 from headstart.compare.choice import Choice, choose
 from headstart.compare.contest import Contest
 from headstart.compare.evidence import (
@@ -27,7 +37,24 @@ from headstart.compare.evidence import (
     read_evidence,
     write_evidence,
 )
-from headstart.compare.final import FinalPredictions, look_at_test, nested_estimate, train_final
+from headstart.compare.exhibits import (
+    audited_labels,
+    doubted_labels,
+    near_ties,
+    nearly_the_same,
+    same_content,
+)
+from headstart.compare.facts import card_facts
+from headstart.compare.final import (
+    FinalPredictions,
+    find_rejection,
+    judge_on,
+    know_training_pictures,
+    look_at_test,
+    nested_estimate,
+    train_final,
+)
+from headstart.compare.keeping import keep_neighbours
 from headstart.compare.metric import MetricChoice, choose_metric
 from headstart.compare.mistakes import confusion, most_confident_mistakes
 from headstart.compare.observed import observe
@@ -39,9 +66,21 @@ from headstart.compare.provenance import (
     list_settings,
     list_versions,
 )
-from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison, Look, Row
+from headstart.compare.records import (
+    MODEL_FOLDER,
+    Calibration,
+    CompareOptions,
+    Comparison,
+    DoubtedLabel,
+    Look,
+    Row,
+    Tuning,
+    TuningSummary,
+)
+from headstart.compare.rejection_words import familiarity_sentence, rejection_sentence
 from headstart.compare.run_folder import COMPARISON_FILE, RunFolder, load_comparison
 from headstart.compare.tripwires import find_alarms
+from headstart.compare.tuned import Tuner, count_passes, hold_out, tuned_candidate, tuning_seconds
 from headstart.core.errors import InputError
 from headstart.core.machine import describe_machine
 from headstart.core.progress import SILENT, Progress
@@ -50,7 +89,9 @@ from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.split import Sample
 from headstart.embed import PixelStore, PlanOptions, sample_sides
+from headstart.evaluate import Rejection
 from headstart.models import Classifier, save_folder
+from headstart.train.trackers import check_trackers
 from headstart.weights import discard_fetched
 
 _MAX_KINDS = 3  # of pixels that a race keeps for every picture, one of them the small ones
@@ -76,7 +117,7 @@ def compare(
         out: the run's folder; None is "headstart-runs/NAME". A run that was killed goes on where it stopped.
         options: resolutions, fit, device, precision, reference, budget, seed.
         progress: told about everything that takes time, and about every decision.
-        runner: who runs the candidates.
+        runner: who reads the pictures and runs the networks on them.
 
     Returns:
         The comparison, as it is saved in the run's folder with the trained model.
@@ -99,7 +140,7 @@ def compare(
             f"the reference {options.reference!r} is not among the candidates",
             hint=f"candidates: {', '.join(each.name for each in candidates)}",
         )
-    with _open_store(candidates, all_pictures(pictures), options) as store:
+    with open_store(candidates, all_pictures(pictures), options) as store:
         # Few candidates of a race see all pictures: pixels in many ways are made when they are wanted.
         keeper = None if purse is not None and store.num_kinds > _MAX_KINDS else store
         started = time.perf_counter()
@@ -108,17 +149,33 @@ def compare(
             seed=options.seed,
             max_unreadable=options.max_unreadable,
             keeper=keeper,
+            runner=runner,
             progress=progress,
         )
+        if options.tuning is not None:
+            splits = hold_out(splits, seed=options.seed)
         num_pictures = sum(map(len, list_parts(splits)))
         decode_seconds = 0.0 if keeper else (time.perf_counter() - started) / num_pictures
         folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
         with folder.hold():
-            run = _Run(candidates, splits, reference, options, folder, store, decode_seconds, progress)
-            comparison = run.run(runner, found.notes, purse)
+            run = _Run(
+                candidates, splits, reference, options, folder, store, decode_seconds, runner, progress
+            )
+            comparison = run.run(found.notes, purse)
             if options.audit == "full" and comparison.chosen and comparison.audit is None:
                 found_wrong = _audit(comparison, splits, options, progress)
-                comparison = folder.save(replace(comparison, audit=found_wrong))
+                everything = concatenate(list_parts(splits))
+                comparison = replace(
+                    comparison,
+                    audit=found_wrong,
+                    doubted_labels=audited_labels(found_wrong, everything, folder.path),
+                    alike=(*comparison.alike, *nearly_the_same(found_wrong, everything, folder.path)),
+                )
+                comparison = folder.save(comparison)
+            if options.keep_neighbours and comparison.chosen:
+                keep_neighbours(
+                    comparison, list_parts(replace(splits, test=None)), options, progress=progress
+                )
             return comparison
 
 
@@ -140,9 +197,13 @@ def _check(options: CompareOptions) -> None:
     for name in ("fits", "feature_points", "batch_norms"):
         if not getattr(options, name):
             raise InputError(f"no value was given for {name}", hint="leave it out for the usual one")
+    if options.tuning is not None:  # told before pictures are read, which may take long
+        options.tuning.recipe_for(np.ones(2, np.int64))
+        tuning_seconds(options.tuning, None, num_left=1)
+        check_trackers(options.tuning.trackers)
 
 
-def _open_store(
+def open_store(
     candidates: Sequence[Candidate], pictures: ImageDataset, options: CompareOptions
 ) -> PixelStore:
     """Return room for the pixels that the candidates will need, as far as the catalogue knows them."""
@@ -179,6 +240,7 @@ class _Run:
         folder: RunFolder,
         store: PixelStore,
         decode_seconds: float,
+        runner: Runner,
         progress: Progress,
     ) -> None:
         self._candidates = candidates
@@ -189,10 +251,12 @@ class _Run:
         self._folder = folder
         self._store = store
         self._decode_seconds = decode_seconds
+        self._runner = runner
         self._progress = progress
         self._sides = sample_sides(concatenate(list_parts(splits)))
         self._attempts = Attempts(self._tell)
         self._evidence: list[Evidence] = []
+        self._tunings: list[TuningSummary] = []
         self._contest: Contest | None = None
         self._pixels: Baseline | None = None
         self._pixels_known = False
@@ -211,7 +275,7 @@ class _Run:
         selection = concatenate(list_parts(replace(self._all, test=None)))
         return choose_metric(selection.class_counts().tolist())
 
-    def run(self, runner: Runner, notes: Sequence[str], purse: Purse | None) -> Comparison:
+    def run(self, notes: Sequence[str], purse: Purse | None) -> Comparison:
         """Run what is not done yet, choose, look at the test set, and save.
 
         Raises:
@@ -225,31 +289,36 @@ class _Run:
             self._decide(note)
         self._decide(f"reference, named before any evidence: {self._reference or 'none'}")
         fetched = self._folder.note_once(
-            "fetched", [each.name for each in self._candidates if is_missing(each)]
+            "fetched", sorted({row.name for each in self._candidates for row in missing_rows(each)})
         )
         try:
             if purse is None:
-                list(runner.map(lambda each: self._gather(each, self._progress), self._candidates))
+                for each in self._candidates:
+                    self._gather(each, self._progress)
             else:
                 self._race(purse)
         except KeyboardInterrupt as stop:
             raise Stopped(self._so_far()) from stop
         if not self._evidence:
             return self._folder.save(self._record(self._left_rows()))
+        if self._options.tuning is not None:
+            self._tune_finalists(self._options.tuning, purse)
         self._decide(self._metric.reason)
         choice = self._choose()
         self._decide(f"chosen: {choice.reason}")
+        for line in self._runner.describe():
+            self._decide(line)
         comparison = self._finish(choice, before.looks if before else ())
         if not self._options.keep_weights:
-            self._discard([name for name in fetched if name != comparison.chosen], comparison.chosen)
+            self._discard(fetched, comparison.chosen)
         return comparison
 
-    def _discard(self, names: Sequence[str], chosen: str) -> None:
-        """Delete the weights that were fetched for these candidates, unless the chosen one needs them too."""
-        entries = {each.name: each.entry for each in self._candidates}
-        unwanted = {entries[name].name: entries[name] for name in names}
-        unwanted.pop(entries[chosen].name, None)
-        freed = sum(discard_fetched(entry, progress=self._progress) for entry in unwanted.values())
+    def _discard(self, fetched: Sequence[str], chosen: str) -> None:
+        """Delete the weights of the rows that were fetched, but for those that the chosen candidate needs."""
+        kept = {row.name for each in self._candidates if each.name == chosen for row in each.entry.singles}
+        rows = {row.name: row for each in self._candidates for row in each.entry.singles}
+        unwanted = [row for name, row in rows.items() if name in fetched and name not in kept]
+        freed = sum(discard_fetched(row, progress=self._progress) for row in unwanted)
         if freed:
             self._progress.note(f"deleted {freed / 1e6:.0f} MB of weights that were fetched and not chosen")
 
@@ -276,6 +345,7 @@ class _Run:
             store=self._store,
             purse=purse,
             decode_seconds=self._decode_seconds,
+            runner=self._runner,
             folder=self._folder,
             attempts=self._attempts,
             tell=self._tell,
@@ -307,11 +377,87 @@ class _Run:
         # Without a budget the test pictures go through at once, too: that looks at no label.
         parts = list_parts(self._splits if self._contest is None else self._selection)
         embedded, seed = self._embed(candidate, parts, progress), self._options.seed
-        found = gather(candidate, embedded, self._selection, seed=seed, progress=progress)
+        found = gather(
+            candidate, embedded, self._selection, seed=seed, runner=self._runner, progress=progress
+        )
         signs = observe(
             found, embedded, self._selection, pixels=self._pixel_baseline(), store=self._store, seed=seed
         )
         return replace(found, alarms=find_alarms(signs))
+
+    def _tune_finalists(self, tuning: Tuning, purse: Purse | None) -> None:
+        """Fine-tune the best candidates, and add what comes of it to the evidence.
+
+        Raises:
+            Stopped: Ctrl-C.
+        """
+        finalists = self._most_promising(tuning.max_candidates)
+        if self._contest is not None:
+            self._contest.release_for_tuning()
+        for number, evidence in enumerate(finalists):
+            candidate, num_left = tuned_candidate(evidence.candidate), len(finalists) - number
+            tuner = self._tuner_within(tuning, purse, num_left=num_left)
+            if tuner is None:
+                self._tell(f"{candidate.name}: not trained: the budget has no room for one epoch")
+                continue
+            seconds = tuning_seconds(tuning, purse, num_left=num_left)
+            try:
+                found = self._attempts.run(candidate, partial(self._tune, tuner, evidence, seconds))
+            except KeyboardInterrupt as stop:
+                raise Stopped(self._so_far()) from stop
+            if found is not None:
+                self._evidence.append(found)
+
+    def _new_tuner(self, tuning: Tuning) -> Tuner:
+        return Tuner(
+            recipe=tuning.recipe_for(self._splits.train.class_counts()),
+            tuning=tuning,
+            options=self._options,
+            folder=self._folder.path,
+            store=self._store,
+            progress=self._progress,
+        )
+
+    def _tuner_within(self, tuning: Tuning, purse: Purse | None, *, num_left: int) -> Tuner | None:
+        """Return what fine-tunes the next of so many candidates; None where the pictures are used up.
+
+        Time is no matter of epochs: it ends a fine-tuning wherever that is.
+        """
+        tuner = self._new_tuner(tuning)
+        if purse is None or purse.is_clock:
+            return tuner
+        return tuner.within((purse.left() - len(self._splits.test or ())) / num_left, self._selection)
+
+    def _most_promising(self, count: int) -> list[Evidence]:
+        """Return the candidates to fine-tune: the chosen one first, then the others that are tied with it."""
+        choice = self._choose()
+        best = self._evidence[choice.best]
+        tied = [row.name for row in choice.rows if row.tied and row.name != best.candidate.name]
+        by_name = {each.candidate.name: each for each in self._evidence}
+        return [best, *(by_name[name] for name in tied)][:count]
+
+    def _tune(self, tuner: Tuner, evidence: Evidence, seconds: float) -> Evidence:
+        """Fine-tune a candidate, unless an earlier start did, and keep what is to be told of it."""
+        candidate, splits = tuned_candidate(evidence.candidate), self._selection
+        kept = self._folder.load_piece(candidate.name)
+        if kept is None:
+            found = self._new_tuned_evidence(tuner, evidence, seconds)
+        else:
+            self._decide(f"{candidate.name}: evidence kept from an earlier start")
+            found = read_evidence(candidate, *kept)
+        summary = tuner.summarize(found, evidence, splits, metric=self._metric.metric)
+        if self._contest is not None:
+            self._contest.charge(candidate, count_passes(splits, num_epochs=len(summary.history.epochs)))
+        self._tunings.append(summary)
+        return found
+
+    def _new_tuned_evidence(self, tuner: Tuner, evidence: Evidence, seconds: float) -> Evidence:
+        embedded = self._embed(evidence.candidate, list_parts(self._selection), self._progress)
+        found, happened = tuner.tune(evidence, embedded, self._selection, seconds=seconds)
+        self._decide(f"{found.candidate.name}: {happened}")
+        self._folder.save_piece(found.candidate.name, *write_evidence(found))
+        tuner.forget(found.candidate)
+        return found
 
     def _pixel_baseline(self) -> Baseline | None:
         """Return how right a probe on shrunk pictures is, found once."""
@@ -330,7 +476,14 @@ class _Run:
             classifier = load_candidate(
                 candidate, self._all.train, self._sides, store=self._store, progress=progress
             )
-        return embed_pictures(classifier, parts, options=self._options, store=self._store, progress=progress)
+        return embed_pictures(
+            classifier,
+            parts,
+            options=self._options,
+            store=self._store,
+            runner=self._runner,
+            progress=progress,
+        )
 
     def _choose(self) -> Choice:
         val, train, seed = self._selection.val, self._selection.train, self._options.seed
@@ -356,10 +509,14 @@ class _Run:
         rivals = [each for each in evidence if each.candidate.name == self._reference and each is not winner]
         if self._splits.test is not None and rivals and self._may_look(rivals[0].candidate):
             *_, looks = self._look(rivals[0], "reference", looks)
+        rejection = self._reject(winner, classifier, final)
+        self._know_training_pictures(winner, classifier, embedded)
         self._progress.start("looking at what else could be had, and at what more pictures would do")
         advice = advise(
             evidence, choice, embedded, self._selection, metric=self._metric, seed=self._options.seed
         )
+        if self._tunings:  # then it is known, and no rule of thumb is needed
+            advice = replace(advice, fine_tuning=None)
         comparison = replace(
             self._record([*choice.rows, *self._left_rows()]),
             chosen=winner.candidate.name,
@@ -367,14 +524,52 @@ class _Run:
             looks=tuple(looks),
             final=final.evaluation,
             confusion=confusion(final),
-            mistakes=most_confident_mistakes(final, self._folder.path),
+            mistakes=most_confident_mistakes(final, classifier, self._folder.path),
+            near_ties=near_ties(final, self._folder.path),
+            doubted_labels=self._doubted_labels(winner, final),
+            alike=same_content(concatenate(list_parts(self._all)), self._folder.path),
+            calibration=self._calibration(winner, classifier, final),
             preprocessing=classifier.preprocessing,
             temperature=classifier.temperature,
+            rejection=rejection,
             digests=self._digests(evidence),
             advice=advice,
         )
-        save_folder(classifier, self._folder.path / MODEL_FOLDER, summary=_summary(comparison))
+        save_folder(classifier, self._folder.path / MODEL_FOLDER, facts=card_facts(comparison))
         return self._folder.save(comparison)
+
+    def _reject(self, winner: Evidence, classifier: Classifier, final: FinalPredictions) -> Rejection:
+        """Tell the trained winner below which confidence its answer is "unknown"."""
+        labels = (self._selection.val or self._selection.train).labels
+        tested = final if self._splits.test is not None else None
+        found = find_rejection(classifier, labels, winner.probabilities, tested)
+        classifier.threshold = found.threshold
+        self._decide(rejection_sentence(found))
+        return found
+
+    def _know_training_pictures(self, winner: Evidence, classifier: Classifier, embedded: Embedded) -> None:
+        """Let the trained winner know its pictures; a tuned network, those that it was not fitted on."""
+        parts = list_parts(self._selection)
+        known = concatenate(parts[1:] if winner.candidate.tuned_from else parts)
+        know_training_pictures(classifier, embedded, known, seed=self._options.seed)
+        self._decide(familiarity_sentence(classifier.familiarity))
+
+    def _doubted_labels(self, winner: Evidence, final: FinalPredictions) -> tuple[DoubtedLabel, ...]:
+        """Return labels in doubt among the pictures that the winner was judged on."""
+        judged = [(final.dataset, final.probabilities[0])]
+        if self._splits.test is not None:
+            judged.append((self._selection.val or self._selection.train, winner.probabilities[0]))
+        return doubted_labels(judged, self._folder.path)
+
+    def _calibration(self, winner: Evidence, classifier: Classifier, final: FinalPredictions) -> Calibration:
+        is_fresh = self._splits.test is not None
+        return measure_calibration(
+            final.dataset.labels,
+            final.probabilities[0],
+            classifier.temperature,
+            is_scaled=is_fresh or bool(winner.candidate.tuned_from),
+            is_fresh=is_fresh,
+        )
 
     def _estimate(
         self, winner: Evidence, looks: Sequence[Look]
@@ -382,6 +577,9 @@ class _Run:
         """Return what the final estimate rests on, the trained winner, its features, and the looks so far."""
         if self._splits.test is not None:
             return self._look(winner, "chosen", looks)
+        if self._splits.val is not None:
+            self._decide("no locked test set: the estimate is that of validation, which is too good")
+            return judge_on(self._splits.val, winner), *self._train(winner), looks
         self._decide("no locked test set: the estimate is nested cross-validation of the whole choice")
         final = nested_estimate(self._evidence, self._splits.train, seed=self._options.seed)
         return final, *self._train(winner), looks
@@ -412,6 +610,17 @@ class _Run:
         return False
 
     def _train(self, evidence: Evidence) -> tuple[Classifier, Embedded]:
+        if evidence.candidate.tuned_from and self._options.tuning is not None:
+            classifier = self._new_tuner(self._options.tuning).load(evidence.candidate)
+            judged = list_parts(self._splits)[1:]
+            return classifier, embed_pictures(
+                classifier,
+                judged,
+                options=self._options,
+                store=self._store,
+                runner=self._runner,
+                progress=self._progress,
+            )
         embedded = self._embed(evidence.candidate, list_parts(self._splits), self._progress)
         self._progress.start(f"training {evidence.candidate.name} on all pictures that are not locked away")
         # A validation part is a fifth of the pictures: with it, the best strength is hardly another.
@@ -462,21 +671,10 @@ class _Run:
             seconds=time.perf_counter() - self._clock,
             started=self._started.isoformat(timespec="seconds"),
             race=self._contest.summary() if self._contest is not None else None,
+            tunings=tuple(self._tunings),
         )
 
 
 def default_folder(out: Path | str | None, splits: Splits) -> Path:
     """Return the folder of a run: the one that was named, else one that bears the data set's name."""
     return Path(out) if out is not None else Path("headstart-runs") / splits.train.name
-
-
-def _summary(comparison: Comparison) -> str:
-    """Return what the model's card says about how good it is."""
-    if comparison.final is None:
-        return ""
-    accuracy = comparison.final.accuracy
-    how = comparison.protocol.estimate
-    return (
-        f"Right on {accuracy.value:.1%} of {accuracy.n} pictures ({how}; 95 % interval {accuracy.low:.1%} to "
-        f"{accuracy.high:.1%}). Chosen among {len(comparison.rows)} candidates. {comparison.reason}"
-    )

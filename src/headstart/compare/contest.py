@@ -15,8 +15,9 @@ from headstart.compare.race import Entrant, Race
 from headstart.compare.records import CompareOptions, RaceSummary, Row, Screening
 from headstart.compare.run_folder import RunFolder
 from headstart.compare.schedule import MIN_FINALISTS, Rung, Schedule, draw_order, plan
-from headstart.core.progress import Progress
+from headstart.core.progress import Progress, duration
 from headstart.core.records import from_json, to_json
+from headstart.core.runner import Runner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.embed import PixelStore
@@ -29,6 +30,11 @@ _FIT, _FIT_OF_A_VALUE = 1.0, 1.5e-7  # a probe that sweeps its strength, by rows
 _SIGNS = 1.5  # what is looked at in a finalist besides its accuracy
 _END = 5.0  # the head on pixels, thumbnails, model folder, report
 _MAX_FINISH_SHARE = 0.4  # of the budget: where it is tiny, the end must not eat it up
+
+TUNING_SHARE = 0.5
+"""Of what is left when a race is planned, what is kept back for the fine-tuning of its finalists. One epoch
+takes several times as long as embedding the same pictures once, so what a race leaves by itself would be
+nothing to them. That it is half was not measured."""
 
 
 class Contest:
@@ -61,6 +67,7 @@ class Contest:
         store: PixelStore,
         purse: Purse,
         decode_seconds: float,
+        runner: Runner,
         folder: RunFolder,
         attempts: Attempts,
         tell: Callable[[str], None],
@@ -92,6 +99,7 @@ class Contest:
             store=store,
             purse=purse,
             attempts=attempts,
+            runner=runner,
             progress=self._deadline,
         )
 
@@ -135,6 +143,10 @@ class Contest:
             self._finished.add(entrant.name)
             self._keep()
 
+    def release_for_tuning(self) -> None:
+        """Give back what was kept for fine-tuning: it begins."""
+        self._purse.reserve -= float(self._kept.get("for_tuning", 0.0))
+
     def can_look(self, candidate: Candidate, num_pictures: int) -> bool:
         """Return whether the budget has room for a candidate to see so many pictures more."""
         return self._purse.left() >= self._cost(candidate.name) * num_pictures
@@ -152,7 +164,8 @@ class Contest:
     def charge(self, candidate: Candidate, num_pictures: int) -> None:
         """Count pictures that a candidate sees after the race."""
         if self._race is not None:
-            entrant = next(each for each in self._race.entrants if each.name == candidate.name)
+            name = candidate.tuned_from or candidate.name
+            entrant = next(each for each in self._race.entrants if each.name == name)
             self._race.charge(entrant, num_pictures)
             self._keep()
 
@@ -241,6 +254,7 @@ class Contest:
         """Plan the rungs, and say how long they will take; what an earlier start planned is kept."""
         finish = self._finish_seconds() if self._purse.is_clock else 0.0
         self._purse.reserve = min(finish, _MAX_FINISH_SHARE * self._purse.budget.amount)
+        for_tuning = self._keep_for_tuning()
         if "schedule" in self._kept:
             self._expected = float(self._kept["expected"])
             return from_json(Schedule, self._kept["schedule"])
@@ -257,10 +271,21 @@ class Contest:
             budget=self._purse.left() - decoding,
         )
         others = self._purse.spent() + decoding + finish if self._purse.is_clock else 0.0
-        self._expected = others + schedule.expected_cost
+        self._expected = others + schedule.expected_cost + for_tuning
         self._kept["schedule"] = to_json(schedule)
-        self._decide(describe_schedule(schedule, self._expected, self._purse, self._splits))
+        self._decide(
+            describe_schedule(
+                schedule, self._expected, self._purse, self._splits, is_tuned=self._options.tuning is not None
+            )
+        )
         return schedule
+
+    def _keep_for_tuning(self) -> float:
+        """Keep back what the finalists' fine-tuning is to have; the same after a kill. Return it."""
+        share = 0.0 if self._options.tuning is None else TUNING_SHARE
+        kept = float(self._kept.setdefault("for_tuning", share * max(0.0, self._purse.left())))
+        self._purse.reserve += kept
+        return kept
 
     def _finish_seconds(self) -> float:
         """Return about how long heads, advice and report will take, embedding apart."""
@@ -335,21 +360,20 @@ class Contest:
         )
 
 
-def describe_schedule(schedule: Schedule, expected: float, purse: Purse, splits: Splits) -> str:
+def describe_schedule(
+    schedule: Schedule, expected: float, purse: Purse, splits: Splits, *, is_tuned: bool = False
+) -> str:
     """Return what a race will do, in words."""
     first = [f"{rung.num_candidates} see {rung.num_pictures:,} pictures" for rung in schedule.rungs[:-1]]
     last = schedule.rungs[-1]
     steps = [*first, f"{last.num_candidates} are trained and judged on {last.num_pictures:,}"]
+    if is_tuned:
+        steps.append("the best of them are fine-tuned")
     if splits.test is not None:
         steps.append(f"the chosen one on {len(splits.test):,} test pictures")
     amount = purse.budget.amount
     if purse.is_clock:
-        cost = f"about {_duration(expected)} of {_duration(amount)} in all, {_duration(purse.spent())} gone"
+        cost = f"about {duration(expected)} of {duration(amount)} in all, {duration(purse.spent())} gone"
     else:
         cost = f"about {expected:,.0f} of {amount:,.0f} pictures through networks"
     return f"the plan: {', '.join(steps)}; {cost}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"

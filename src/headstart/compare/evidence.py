@@ -5,12 +5,14 @@ With a validation part the probe is fitted on the training part and predicts the
 a probe that never saw it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from headstart.catalog.entry import Preprocessing
 from headstart.compare.candidates import Candidate
@@ -18,10 +20,12 @@ from headstart.compare.records import Alarm, CompareOptions, Cost
 from headstart.core.errors import DataError
 from headstart.core.progress import Progress
 from headstart.core.records import from_json, to_json
+from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
-from headstart.data.dataset import concatenate
+from headstart.data.dataset import check_classes, concatenate
 from headstart.data.partition import inseparable
 from headstart.embed import Embeddings, Engine, PixelStore, Plan, PlanOptions, choose_resolution, embed
+from headstart.embed.matrix import select_rows
 from headstart.embed.reestimate import reestimate_on
 from headstart.evaluate import measure_latency
 from headstart.models import Classifier, load
@@ -42,7 +46,8 @@ class Evidence:
         inner_losses: float32 of shape (R, F): the log loss by which each of F probes chose its own strength,
             from its own training part.
         resolution: side of the input in pixels.
-        regularization: strength that the probe chose; the median over folds.
+        regularization: strength that the probe chose; the median over folds. None for a network that was
+            fine-tuned.
         plan: how the network was run, in words.
         cost: measured on this machine.
         feature_dim: D.
@@ -56,7 +61,7 @@ class Evidence:
     probabilities: npt.NDArray[np.float32]
     inner_losses: npt.NDArray[np.float32]
     resolution: int
-    regularization: float
+    regularization: float | None
     plan: str
     cost: Cost
     feature_dim: int
@@ -78,8 +83,8 @@ class Embedded:
 
     @property
     def head_device(self) -> str:
-        """Where heads are fitted: on the GPU that embedded the pictures, else on the processor."""
-        return "cuda" if self.embeddings.plan.device == "cuda" else "cpu"
+        """Where heads are fitted: on a GPU that embedded the pictures and is here, else on the processor."""
+        return "cuda" if self.embeddings.plan.device == "cuda" and torch.cuda.is_available() else "cpu"
 
 
 def load_candidate(
@@ -116,6 +121,7 @@ def embed_pictures(
     *,
     options: CompareOptions,
     store: PixelStore,
+    runner: Runner = SerialRunner(),
     progress: Progress,
 ) -> Embedded:
     """Return a network with its features of all pictures of some parts; no label is looked at.
@@ -125,10 +131,13 @@ def embed_pictures(
         parts: of which no two share a picture.
         options: device, precision and plan.
         store: the pixels that all candidates share.
+        runner: who runs the network.
         progress: told about every picture.
     """
     plan = PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
-    embeddings = embed(classifier, concatenate(parts), options=plan, store=store, progress=progress)
+    embeddings = embed(
+        classifier, concatenate(parts), options=plan, store=store, runner=runner, progress=progress
+    )
     return Embedded(classifier=classifier, embeddings=embeddings)
 
 
@@ -155,7 +164,13 @@ def candidate_preprocessing(
 
 
 def gather(
-    candidate: Candidate, embedded: Embedded, splits: Splits, *, seed: int, progress: Progress
+    candidate: Candidate,
+    embedded: Embedded,
+    splits: Splits,
+    *,
+    seed: int,
+    runner: Runner = SerialRunner(),
+    progress: Progress,
 ) -> Evidence:
     """Return the evidence of one candidate; the test part is not looked at."""
     progress.start(f"training heads on {candidate.name}")
@@ -177,7 +192,7 @@ def gather(
         resolution=embedded.classifier.preprocessing.input_size[0],
         regularization=float(np.median(strengths)),
         plan=str(embedded.embeddings.plan),
-        cost=_cost(embedded),
+        cost=measure_cost(embedded, runner=runner),
         feature_dim=embedded.classifier.feature_dim,
         backbone=embedded.classifier.backbone_digest(),
         train_correct=train_correct,
@@ -197,12 +212,7 @@ def fit_probe(
     Raises:
         DataError: a class has no picture in this part.
     """
-    empty = [dataset.class_names[index] for index in np.flatnonzero(dataset.class_counts() == 0)]
-    if empty:
-        raise DataError(
-            f"the class {empty[0]!r} has no picture to train on",
-            hint="give it some pictures in the training part, or leave the class out",
-        )
+    check_classes(dataset)
     strengths = None if regularization is None else [regularization]
     return LinearProbe(strengths=strengths, seed=seed, device=device).fit(features, dataset.labels)
 
@@ -255,29 +265,37 @@ def _cross_validate(
     for repeat, fold in np.ndindex(losses.shape):
         held_out = folds[repeat] == fold
         seen = dataset.select(np.flatnonzero(~held_out))
-        probe = fit_probe(features[~held_out], seen, seed=seed, device=embedded.head_device)
-        probabilities[repeat, held_out] = probe.predict_proba(features[held_out])
+        known = select_rows(features, np.flatnonzero(~held_out))
+        probe = fit_probe(known, seen, seed=seed, device=embedded.head_device)
+        others = select_rows(features, np.flatnonzero(held_out))
+        probabilities[repeat, held_out] = probe.predict_proba(others)
         losses[repeat, fold] = probe.inner_log_losses_.min()
         strengths.append(probe.strength_)
     return probabilities, losses, strengths
 
 
-def _cost(embedded: Embedded) -> Cost:
+def measure_cost(embedded: Embedded, *, runner: Runner = SerialRunner()) -> Cost:
+    """Return what a candidate's network costs to run where it was run."""
     embeddings, classifier = embedded.embeddings, embedded.classifier
     rate = embeddings.num_computed / embeddings.seconds if embeddings.num_computed else None
     return Cost(
-        latency_ms=network_latency(classifier, embeddings.plan),
+        latency_ms=network_latency(classifier, embeddings.plan, runner=runner),
         pictures_per_second=rate,
         num_params=classifier.num_params,
     )
 
 
-def network_latency(classifier: Classifier, plan: Plan) -> float:
-    """Return the time of one picture through a network, in milliseconds."""
+def network_latency(classifier: Classifier, plan: Plan, *, runner: Runner = SerialRunner()) -> float:
+    """Return the time of one picture through a network, in milliseconds, where pictures are run."""
+    (latency_ms,) = runner.map(partial(_latencies, classifier), [plan])
+    return latency_ms
+
+
+def _latencies(classifier: Classifier, plan: Plan) -> Iterator[float]:
     # One picture at a time is what nobody compiles a network of this size for.
     engine = Engine(classifier, replace(plan, compiled=False, batch_size=1))
     picture = np.zeros((1, *classifier.preprocessing.input_size, 3), np.uint8)
-    return measure_latency(lambda: engine.features(picture))
+    yield measure_latency(lambda: engine.features(picture))
 
 
 def write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float32]]]:

@@ -173,7 +173,7 @@ class _Group:
     def accuracy(self, index: int) -> Estimate:
         """Return the measured accuracy at a size with its interval."""
         value, num = float(np.clip(1 - self.errors[index], 0, 1)), self.num_effective
-        ends = wilson(value * num, num)  # type: ignore[arg-type]  # it need not be whole
+        ends = wilson(value * num, num)
         low, high = min(ends.low, value), max(ends.high, value)
         return Estimate(value=value, low=low, high=high, n=self.num_pictures, method="wilson")
 

@@ -1,8 +1,9 @@
 """The field of a race: candidates that are loaded once, timed, and fed with pictures."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,13 @@ import numpy.typing as npt
 from headstart.catalog.entry import ModelEntry
 from headstart.compare.attempts import Attempts
 from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
-from headstart.compare.candidates import Candidate, is_missing
+from headstart.compare.candidates import Candidate, missing_rows
 from headstart.compare.evidence import embed_pictures, load_candidate, network_latency
 from headstart.compare.records import CompareOptions
 from headstart.compare.schedule import draw_order
+from headstart.core.runner import Runner
 from headstart.data import ImageDataset
-from headstart.embed import Engine, PixelStore
+from headstart.embed import Engine, PixelStore, Plan
 from headstart.models import Classifier
 
 Integers = npt.NDArray[np.int64]
@@ -58,6 +60,7 @@ class Field:
         store: the pixels that all candidates share.
         purse: what may be spent.
         attempts: where failures go.
+        runner: who runs the networks.
         progress: ends work when the time is over.
 
     Attributes:
@@ -74,6 +77,7 @@ class Field:
         store: PixelStore,
         purse: Purse,
         attempts: Attempts,
+        runner: Runner,
         progress: Deadline,
     ) -> None:
         self.left_out: dict[str, str] = {}
@@ -86,6 +90,7 @@ class Field:
         self._store = store
         self._purse = purse
         self._attempts = attempts
+        self._runner = runner
         self._progress = progress
         self._classifiers: dict[str, Classifier] = {}
         self._bytes_per_second = _BYTES_PER_SECOND
@@ -97,9 +102,9 @@ class Field:
         Returns:
             By name, what each costs; those that failed or are left out are missing.
         """
-        waiting = sorted(candidates, key=lambda each: (is_missing(each), each.entry.num_macs))
+        waiting = sorted(candidates, key=lambda each: (bool(missing_rows(each)), each.entry.num_macs))
         measured: dict[str, Measured] = {}
-        missing = {each.entry.name: weights_bytes(each.entry) for each in waiting if is_missing(each)}
+        missing = {row.name: weights_bytes(row) for each in waiting for row in missing_rows(each)}
         if missing:
             total = sum(missing.values()) / 1e9
             self._progress.note(f"weights to fetch: {len(missing)} files, {total:.1f} GB in all")
@@ -111,7 +116,7 @@ class Field:
                 continue
             try:
                 with self._progress.leaving(limit):
-                    found = self._attempts.run(candidate, lambda: self._measure(candidate))  # noqa: B023
+                    found = self._attempts.run(candidate, partial(self._measure, candidate))
             except OutOfBudgetError:
                 self.left_out[candidate.name] = "the budget has no room to fetch and time it"
                 continue
@@ -135,6 +140,7 @@ class Field:
             [pictures],
             options=self._options,
             store=self._store,
+            runner=self._runner,
             progress=self._progress,
         )
         return embedded.rows(pictures)
@@ -147,9 +153,10 @@ class Field:
         """Return why a candidate is not even met, "" where nothing speaks against it."""
         if self._purse.is_clock and self._purse.left() < limit:
             return "the budget has no room to fetch and time it"
-        if not is_missing(candidate):
-            return ""
-        size = weights_bytes(candidate.entry)
+        sizes = [weights_bytes(row) for row in missing_rows(candidate)]
+        if not all(sizes):
+            return "nobody says how large its weights are: state size_bytes in its row, or fetch it first"
+        size = sum(sizes)
         if self._fetched_bytes + size > self._options.max_download_bytes:
             allowed = self._options.max_download_bytes / 1e9
             return f"its {size / 1e6:.0f} MB would be more than the {allowed:g} GB that may be fetched"
@@ -169,30 +176,40 @@ class Field:
         started = time.perf_counter()
         first = self._first.select(range(min(_FIRST_PICTURES, len(self._first))))
         embedded = embed_pictures(
-            classifier, [first], options=self._options, store=self._store, progress=self._progress
+            classifier,
+            [first],
+            options=self._options,
+            store=self._store,
+            runner=self._runner,
+            progress=self._progress,
         )
         fixed = time.perf_counter() - started
         plan = embedded.embeddings.plan
-        engine, size = Engine(classifier, plan), min(plan.batch_size, _TIMED_PICTURES)
-        side = classifier.preprocessing.input_size
-        pixels = np.random.default_rng(0).integers(0, 256, (size, *side, 3), np.uint8)
-        seconds = min(_time(engine, pixels) for _ in range(2)) / size
+        (seconds,) = self._runner.map(partial(_seconds_per_picture, classifier), [plan])
+        seconds /= self._runner.num_workers
         return Measured(
             resolution=resolution,
             feature_dim=feature_dim,
             seconds=seconds,
             fixed_seconds=max(0.0, fixed - seconds * len(first)),
-            latency_ms=network_latency(classifier, plan) if wants_latency else None,
+            latency_ms=network_latency(classifier, plan, runner=self._runner) if wants_latency else None,
         )
 
     def _load_timed(self, candidate: Candidate) -> None:
         """Load a candidate; where its weights are fetched, learn how fast that goes."""
-        is_fetched, started = is_missing(candidate), time.perf_counter()
+        size, started = sum(map(weights_bytes, missing_rows(candidate))), time.perf_counter()
         self.classifier(candidate)
-        if is_fetched:
-            size = weights_bytes(candidate.entry)
+        if size:
             self._fetched_bytes += size
             self._bytes_per_second = size / (time.perf_counter() - started)
+
+
+def _seconds_per_picture(classifier: Classifier, plan: Plan) -> Iterator[float]:
+    """Yield the time that a picture takes in a batch, without decoding."""
+    engine, size = Engine(classifier, plan), min(plan.batch_size, _TIMED_PICTURES)
+    side = classifier.preprocessing.input_size
+    pixels = np.random.default_rng(0).integers(0, 256, (size, *side, 3), np.uint8)
+    yield min(_time(engine, pixels) for _ in range(2)) / size
 
 
 def _time(engine: Engine, pixels: npt.NDArray[np.uint8]) -> float:
@@ -202,5 +219,5 @@ def _time(engine: Engine, pixels: npt.NDArray[np.uint8]) -> float:
 
 
 def weights_bytes(entry: ModelEntry) -> int:
-    """Return the size of a row's weights file, from its number of parameters where nobody states it."""
+    """Return the size of a row's weights file, from its number of parameters where it is not stated; or 0."""
     return entry.weights.sources[0].size_bytes or 4 * entry.num_params

@@ -1,20 +1,23 @@
 """How good the chosen model is: one look at the locked test set, or nested cross-validation without one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from headstart.compare.choice import evaluate_repeats
 from headstart.compare.evidence import Embedded, Evidence, draw_folds, fit_probe
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
-from headstart.evaluate import Evaluation, evaluate
+from headstart.data.partition import inseparable
+from headstart.evaluate import Evaluation, Rejection, choose_rejection, evaluate, kept_share
 from headstart.models import Classifier
-from headstart.train import LinearProbe, fit_temperature
+from headstart.train import fit_temperature, fold_probe
+from headstart.train.familiarity import fit_familiarity
+
+_FLOOR = 1e-12  # of probabilities, before their logarithm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,19 +63,9 @@ def train_final(
     )
     labels = (splits.val or splits.train).labels
     repeated = np.tile(labels, len(validation))
-    log_probabilities = np.log(np.maximum(validation.reshape(len(repeated), -1), 1e-12))
+    log_probabilities = np.log(np.maximum(validation.reshape(len(repeated), -1), _FLOOR))
     temperature = fit_temperature(log_probabilities, repeated)
     return embedded.classifier.with_head(fold_probe(probe), everything.class_names, temperature=temperature)
-
-
-def fold_probe(probe: LinearProbe) -> nn.Linear:
-    """Return a fitted probe as one affine layer on raw features."""
-    coef, intercept = np.asarray(probe.coef_, np.float32), np.asarray(probe.intercept_, np.float32)
-    head = nn.Linear(coef.shape[1], coef.shape[0])
-    with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(coef))
-        head.bias.copy_(torch.from_numpy(intercept))
-    return head
 
 
 def look_at_test(
@@ -84,6 +77,56 @@ def look_at_test(
         probabilities = classifier.probabilities(features).numpy()
     evaluation = evaluate(probabilities, test.labels, seed=seed)
     return FinalPredictions(dataset=test, probabilities=probabilities[None], evaluation=evaluation)
+
+
+def know_training_pictures(
+    classifier: Classifier, embedded: Embedded, pictures: ImageDataset, *, seed: int
+) -> None:
+    """Let a trained classifier know which pictures are unlike its training pictures.
+
+    Args:
+        classifier: the trained one, on the network of `embedded`.
+        embedded: with features of `pictures`.
+        pictures: that its network, as distinct from its head, was not fitted on.
+        seed: of the folds.
+    """
+    features = np.asarray(embedded.rows(pictures), np.float32)
+    classifier.familiarity = fit_familiarity(features, inseparable(pictures), seed=seed)
+
+
+def find_rejection(
+    classifier: Classifier,
+    labels: npt.NDArray[np.int64],
+    validation: npt.NDArray[np.float32],
+    tested: FinalPredictions | None,
+) -> Rejection:
+    """Return below which confidence a trained classifier's answer is "unknown".
+
+    Args:
+        classifier: whose temperature the probabilities are brought to.
+        labels: int64 of shape (N,), of the validation pictures.
+        validation: float32 of shape (R, N, K), its validation probabilities.
+        tested: its predictions of the locked test pictures, to show what the threshold does there; None
+            without any.
+    """
+    powers = np.log(np.maximum(validation, _FLOOR)) / classifier.temperature
+    calibrated = np.exp(powers - powers.max(axis=2, keepdims=True))
+    calibrated /= calibrated.sum(axis=2, keepdims=True)
+    found = choose_rejection(labels, calibrated)
+    if found.threshold is None or tested is None:
+        return found
+    kept = kept_share(tested.dataset.labels, tested.probabilities[0], found.threshold)
+    return replace(found, tested=kept)
+
+
+def judge_on(val: ImageDataset, evidence: Evidence) -> FinalPredictions:
+    """Return a candidate's validation, where there is nothing else: it was chosen on the same pictures."""
+    probabilities = evidence.probabilities
+    return FinalPredictions(
+        dataset=val,
+        probabilities=probabilities,
+        evaluation=evaluate_repeats(probabilities, val.labels, seed=0),
+    )
 
 
 def nested_estimate(evidence: Sequence[Evidence], train: ImageDataset, *, seed: int) -> FinalPredictions:

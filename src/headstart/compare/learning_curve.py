@@ -13,6 +13,7 @@ from headstart.compare.advice_records import LearningCurve
 from headstart.compare.extrapolation import Integers, Measured, describe_curve
 from headstart.compare.metric import Metric
 from headstart.compare.power_law import Floats
+from headstart.embed.matrix import select_rows
 from headstart.train import LinearProbe
 
 Features = npt.NDArray[np.float32]
@@ -63,7 +64,8 @@ def learning_curve(
     def wrong(rows: Integers, divisor: int) -> Floats:
         strength = regularization * divisor**0.5
         probe = LinearProbe(strengths=[strength], seed=seed, device=device)
-        predicted = probe.fit(features_train[rows], labels_train[rows]).predict(features_val)
+        part = select_rows(features_train, rows)
+        predicted = probe.fit(part, labels_train[rows]).predict(features_val)
         return np.asarray(predicted != labels_val, np.float64)
 
     parts = list(draw_parts(labels_train, seed=seed))
@@ -121,7 +123,8 @@ def cross_validated_curve(
             if divisor == 1 and correct is not None:
                 continue
             probe = LinearProbe(strengths=[regularization * divisor**0.5], seed=seed, device=device)
-            predicted = probe.fit(features[rows], labels[rows]).predict(features[tried])
+            probe.fit(select_rows(features, rows), labels[rows])
+            predicted = probe.predict(select_rows(features, np.flatnonzero(tried)))
             blank = np.full(folds.shape, np.nan)
             errors.setdefault(divisor, blank)[repeat, tried] = predicted != labels[tried]
     if correct is not None:

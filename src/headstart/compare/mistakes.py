@@ -1,31 +1,48 @@
-"""The most confident mistakes, with a small picture of each for the report."""
+"""What the chosen model mixes up, and its most confident mistakes, with small pictures for the report."""
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from headstart import metrics
 from headstart.compare.final import FinalPredictions
 from headstart.compare.records import Mistake
-from headstart.compare.run_folder import THUMBNAILS
-from headstart.core.digest import digest_bytes
-from headstart.core.errors import PictureError
-from headstart.core.files import write_bytes
-from headstart.data.thumbnail import make_thumbnail
+from headstart.compare.shown_pictures import save_heat_maps, save_thumbnail
+from headstart.models import Classifier
 
 MAX_MISTAKES = 24
 
 
 def confusion(final: FinalPredictions) -> tuple[tuple[int, ...], ...]:
     """Return K rows of K counts, row = true class, column = predicted; of the first repeat's predictions."""
-    counts = metrics.confusion_matrix(final.dataset.labels, final.probabilities[0])
+    return count_confusions(final.dataset.labels, final.probabilities[0])
+
+
+def count_confusions(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float32]
+) -> tuple[tuple[int, ...], ...]:
+    """Return K rows of K counts, row = true class, column = predicted.
+
+    Args:
+        labels: int64 of shape (N,), the true classes.
+        probabilities: float32 of shape (N, K).
+    """
+    counts = metrics.confusion_matrix(labels, probabilities)
     return tuple(tuple(int(count) for count in row) for row in counts)
 
 
-def most_confident_mistakes(final: FinalPredictions, run: Path) -> tuple[Mistake, ...]:
+def most_confident_mistakes(
+    final: FinalPredictions, classifier: Classifier, run: Path
+) -> tuple[Mistake, ...]:
     """Return the wrongly classified pictures with the highest probabilities, first repeat, at most 24.
 
-    Writes a thumbnail of each, a JPEG without metadata, into the run's folder.
+    Writes of each a thumbnail and a heat map of the predicted class into the run's folder.
+
+    Args:
+        final: what is wrong in it.
+        classifier: the trained model; in a cross-validation its head is not the one that made the mistake.
+        run: the run's folder.
     """
     labels, names = final.dataset.labels, final.dataset.class_names
     probabilities = final.probabilities[0]
@@ -33,6 +50,8 @@ def most_confident_mistakes(final: FinalPredictions, run: Path) -> tuple[Mistake
     wrong = np.flatnonzero(predicted != labels)
     confidence = probabilities[wrong, predicted[wrong]]
     worst = wrong[np.argsort(-confidence, kind="stable")][:MAX_MISTAKES]
+    ids = [final.dataset.ids[index] for index in worst]
+    heat_maps = save_heat_maps(classifier, final.dataset.source, ids, predicted[worst], run)
     return tuple(
         Mistake(
             id=final.dataset.ids[index],
@@ -40,19 +59,8 @@ def most_confident_mistakes(final: FinalPredictions, run: Path) -> tuple[Mistake
             predicted_class=names[predicted[index]],
             probability=float(probabilities[index, predicted[index]]),
             true_probability=float(probabilities[index, labels[index]]),
-            thumbnail=_save_thumbnail(final, int(index), run),
+            thumbnail=save_thumbnail(final.dataset.source, final.dataset.ids[index], run),
+            heat_map=heat_map,
         )
-        for index in worst
+        for index, heat_map in zip(worst, heat_maps, strict=True)
     )
-
-
-def _save_thumbnail(final: FinalPredictions, index: int, run: Path) -> str:
-    """Write one thumbnail; return its path relative to the run, "" when the picture can no longer be read."""
-    picture_id = final.dataset.ids[index]
-    try:
-        thumbnail = make_thumbnail(final.dataset.source.read(picture_id))
-    except PictureError:
-        return ""
-    name = f"{THUMBNAILS}/{digest_bytes(picture_id.encode('utf-8', 'surrogateescape'))[:16]}.jpg"
-    write_bytes(run / name, thumbnail)
-    return name

@@ -1,6 +1,5 @@
 """What is looked at in a candidate besides its accuracy, to tell whether it was used rightly."""
 
-import numpy as np
 import torch
 
 from headstart.compare.baseline import Baseline, neighbour_baseline
@@ -44,7 +43,7 @@ def observe(
         neighbours=neighbour_baseline(train, val, splits, folds=folds, seed=seed),
         pixels=pixels,
         features=measure_features(
-            train if val is None else np.concatenate([train, val]),
+            [train] if val is None else [train, val],
             [digest for part in parts for digest in part.digests or part.ids],
         ),
         batch_norm=candidate.batch_norm,

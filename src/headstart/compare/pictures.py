@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from headstart.core.progress import Progress
+from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Split, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.scan import Keeper, scan
@@ -27,6 +28,7 @@ def prepare_splits(
     seed: int,
     progress: Progress,
     keeper: Keeper | None = None,
+    runner: Runner = SerialRunner(),
     max_unreadable: float = 0.1,
 ) -> Splits:
     """Return splits whose pictures can all be read and of which no two parts share a content.
@@ -39,6 +41,7 @@ def prepare_splits(
         seed: of the draw.
         progress: told about the reading.
         keeper: decodes the pictures and may keep their pixels, as in `scan`.
+        runner: who reads them.
         max_unreadable: share of unreadable pictures above which to stop, in [0, 1].
 
     Raises:
@@ -46,7 +49,8 @@ def prepare_splits(
     """
 
     def read(dataset: ImageDataset) -> ImageDataset:
-        return scan(dataset, max_unreadable=max_unreadable, keeper=keeper, progress=progress).dataset
+        found = scan(dataset, max_unreadable=max_unreadable, keeper=keeper, runner=runner, progress=progress)
+        return found.dataset
 
     if isinstance(pictures, Sample):
         return read(pictures.dataset).split(test=pictures.test_share, seed=seed)

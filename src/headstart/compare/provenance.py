@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart.catalog.entry import ModelEntry
+from headstart.catalog.side_by_side import SIGN
 from headstart.compare.candidates import Candidate
 from headstart.compare.evidence import NUM_REPEATS, count_folds
 from headstart.compare.records import CompareOptions, Protocol
@@ -36,7 +37,7 @@ def describe_protocol(splits: Splits) -> Protocol:
     held_out = splits.val is not None
     return Protocol(
         selection="holdout" if held_out else "cross-validation",
-        estimate="nested cross-validation" if splits.test is None else "locked test",
+        estimate=_estimate(splits),
         num_train=len(splits.train),
         num_validation=len(splits.val or splits.train),
         num_test=0 if splits.test is None else len(splits.test),
@@ -47,6 +48,12 @@ def describe_protocol(splits: Splits) -> Protocol:
     )
 
 
+def _estimate(splits: Splits) -> str:
+    if splits.test is not None:
+        return "locked test"
+    return "nested cross-validation" if splits.val is None else "validation"
+
+
 def list_settings(
     candidates: Sequence[Candidate], splits: Splits, reference: str, options: CompareOptions
 ) -> dict[str, Any]:
@@ -54,11 +61,13 @@ def list_settings(
     decisive = replace(
         options, command="", audit="quick", max_unreadable=0.0, keep_weights=True, reference=reference
     )
+    choices = to_json(decisive)
+    del choices["keep_neighbours"]  # what is kept beside the model decides nothing
     return {
         "pictures": fingerprint(splits),
         "candidates": [each.name for each in candidates],
-        "weights": [_weights_digest(each.entry) for each in candidates],
-        **to_json(decisive),
+        "weights": [SIGN.join(map(_weights_digest, each.entry.singles)) for each in candidates],
+        **choices,
     }
 
 

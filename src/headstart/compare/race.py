@@ -132,9 +132,9 @@ class Race:
         return sorted(entrants, key=lambda each: (-self.score(each.name), each.cost, -(each.prior or 0.0)))
 
     def score(self, name: str) -> float:
-        """Return the score of an entrant's last standing, 0 where there is none."""
+        """Return the score of an entrant's last standing, minus infinity where there is none."""
         seen = self.standings.get(name)
-        return seen[-1].score if seen else 0.0
+        return seen[-1].score if seen else -np.inf
 
     def rows(self, rung: Rung) -> Integers:
         """Return the indices of a rung's pictures, training pictures first."""
@@ -201,19 +201,20 @@ class Race:
     def _drop(self, number: int) -> None:
         """Drop who is worse than the leader beyond doubt.
 
-        The chance of ever dropping the best is at most `ERROR_RATE`: it is split over all looks and rivals,
-        so the bound holds however often one looks.
+        The chance of ever dropping one who is no worse is at most `ERROR_RATE`: it is split over all looks
+        and pairs, so the bound holds however often one looks and whoever leads by luck.
         """
         active = [each for each in self.active() if each.name in self.standings]
         if len(active) < 2 or not self._is_judgeable(self.schedule.rungs[number]):
             return
         leader = self.ordered(active)[0]
         margin = self._margin(number, leader)
-        num_tests = (len(self.schedule.rungs) - 1) * (len(self.entrants) - 1)
+        num_tests = (len(self.schedule.rungs) - 1) * len(self.entrants) * (len(self.entrants) - 1)
         confidence = 1 - 2 * ERROR_RATE / num_tests  # of a two-sided interval of which one side counts
         ahead = self.standings[leader.name][-1].correct
+        spared = (leader, self._best_fast(self.ordered(active)))
         for entrant in active:
-            if entrant is leader:
+            if entrant in spared:
                 continue
             behind = self.standings[entrant.name][-1].correct
             difference = paired_difference(ahead, behind, confidence=confidence)
@@ -256,10 +257,9 @@ class Race:
         """Return whom the next rung has room for in any case: the leader, the best fast one, and the best by
         published accuracy, unless the evidence speaks against it."""
         protected = [*ordered[:1]]
-        limit = self.max_latency_ms
-        if limit is not None:
-            fast = [each for each in ordered if each.latency_ms is not None and each.latency_ms <= limit]
-            protected += [each for each in fast[:1] if each not in protected]
+        fast = self._best_fast(ordered)
+        if fast is not None and fast not in protected:
+            protected.append(fast)
         known = [each for each in ordered if each.prior is not None]
         if known:
             best = max(known, key=lambda each: each.prior or 0.0)
@@ -267,6 +267,15 @@ class Race:
             if best not in protected and paired_difference(leads, follows).low <= MARGIN:
                 protected.append(best)
         return protected
+
+    def _best_fast(self, ordered: Sequence[Entrant]) -> Entrant | None:
+        """Return the most promising one that is fast enough, None where nobody is or nothing was asked."""
+        limit = self.max_latency_ms
+        if limit is None:
+            return None
+        return next(
+            (each for each in ordered if each.latency_ms is not None and each.latency_ms <= limit), None
+        )
 
     def leave(self, entrant: Entrant, kind: str, number: int, reason: str) -> None:
         """Take an entrant out of the race after a rung, counted from 0."""

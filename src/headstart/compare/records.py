@@ -1,21 +1,64 @@
 """What a comparison leaves behind: plain records, saved as JSON, readable without what made them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from headstart.audit.pictures import Audit
 from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
 from headstart.compare.advice_records import Advice
+from headstart.compare.metric import Metric
 from headstart.core.errors import StorageError
+from headstart.core.paths import MODEL_FOLDER as MODEL_FOLDER
 from headstart.data.dataset import Exclusion
-from headstart.evaluate.records import Estimate, Evaluation, PairedDifference
+from headstart.evaluate.records import Estimate, Evaluation, PairedDifference, Rejection
+from headstart.models.history import History
+from headstart.train.recipe import Recipe, choose_recipe
 
-MODEL_FOLDER = "model"
 BatchNorm: TypeAlias = Literal["pretrained", "reestimated"]
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from headstart.models.classifier import Classifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What can be chosen about the fine-tuning of finalists; None takes the recipe's own setting.
+
+    Attributes:
+        recipe: its name, see `headstart.train.RECIPES`.
+        epochs: passes over the training pictures, at most.
+        batch_size: pictures behind one step.
+        rate: learning rate of the head.
+        budget: time for it: "10m"; "" is what is left of the comparison's budget, or without limit.
+        trackers: names of trackers that are told about every epoch.
+        max_candidates: how many of the finalists are tuned, the best ones.
+    """
+
+    recipe: str = "default"
+    epochs: int | None = None
+    batch_size: int | None = None
+    rate: float | None = None
+    budget: str = ""
+    trackers: tuple[str, ...] = ()
+    max_candidates: int = 1
+
+    def recipe_for(self, class_counts: "npt.NDArray[np.int64]") -> Recipe:
+        """Return the recipe for training pictures of these numbers a class, int64 of shape (K,).
+
+        Raises:
+            InputError: there is no such recipe, or a setting cannot be used.
+        """
+        recipe = choose_recipe(self.recipe, class_counts)
+        return replace(
+            recipe,
+            epochs=recipe.epochs if self.epochs is None else self.epochs,
+            batch_size=recipe.batch_size if self.batch_size is None else self.batch_size,
+            rate=recipe.rate if self.rate is None else self.rate,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +88,9 @@ class CompareOptions:
         max_download_bytes: weights to fetch under a budget, in all; what does not fit is left out.
         max_latency_ms: under a budget, the best candidate that takes no longer for a picture stays in to the
             end; None protects nobody.
+        keep_neighbours: puts small copies of training pictures into the model's folder, so that those most
+            like a new one can be shown.
+        tuning: how the finalists are fine-tuned; None leaves them as they are.
         keep_weights: False deletes, at the end, the weights that this run fetched for candidates that were
             not chosen.
     """
@@ -65,6 +111,8 @@ class CompareOptions:
     max_download_bytes: int = 5 * 10**9
     max_latency_ms: float | None = None
     keep_weights: bool = True
+    keep_neighbours: bool = False
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +259,8 @@ class Mistake:
         probability: that probability, in [0, 1].
         true_probability: probability of the true class, in [0, 1].
         thumbnail: path of a small JPEG without metadata, relative to the run's folder; "" when there is none.
+        heat_map: the same of the network's input under what spoke for the predicted class; "" when there is
+            none.
     """
 
     id: str
@@ -219,6 +269,101 @@ class Mistake:
     probability: float
     true_probability: float
     thumbnail: str
+    heat_map: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearTie:
+    """A picture of those that the final estimate rests on, of which the model could not decide.
+
+    Attributes:
+        id: the picture's id in the data set.
+        true_class: name of its label's class.
+        classes: names of the two most probable classes.
+        probabilities: theirs, in [0, 1], the higher first.
+        thumbnail: as of a `Mistake`.
+    """
+
+    id: str
+    true_class: str
+    classes: tuple[str, str]
+    probabilities: tuple[float, float]
+    thumbnail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtedLabel:
+    """A label that may well be wrong, by predictions that did not see the picture.
+
+    Attributes:
+        id: the picture's id in the data set.
+        label: name of the class that it has.
+        suggested: name of the class that is more probable.
+        probability: of `label`, in [0, 1].
+        suggested_probability: of `suggested`.
+        thumbnail: as of a `Mistake`.
+    """
+
+    id: str
+    label: str
+    suggested: str
+    probability: float
+    suggested_probability: float
+    thumbnail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlikeGroup:
+    """Pictures that show the same.
+
+    Attributes:
+        ids: of all of them.
+        classes: names of their labels' classes, in the same order.
+        is_exact: whether their files have the same content; else they are only nearly the same.
+        thumbnails: of the first ones, as of a `Mistake`.
+    """
+
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    is_exact: bool
+    thumbnails: tuple[str, ...]
+
+    @property
+    def is_conflict(self) -> bool:
+        """Whether their labels differ, so that one of them is wrong."""
+        return len(set(self.classes)) > 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """Pictures of like confidence.
+
+    Attributes:
+        confidence: mean of their largest probabilities, in [0, 1].
+        accuracy: share of them that is classified right, Wilson interval.
+    """
+
+    confidence: float
+    accuracy: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Whether a model is right as often as it says, before its temperature and with it.
+
+    Attributes:
+        before: bins with equally many pictures each, by rising confidence, of plain probabilities.
+        after: the same of the probabilities that the model gives, with its temperature.
+        error_before: debiased expected calibration error, in [0, 1].
+        error_after: the same with the temperature.
+        is_fresh: whether the pictures had no say in the temperature.
+    """
+
+    before: tuple[ReliabilityBin, ...]
+    after: tuple[ReliabilityBin, ...]
+    error_before: float
+    error_after: float
+    is_fresh: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +372,8 @@ class Protocol:
 
     Attributes:
         selection: "holdout" (a validation split) or "cross-validation" (too few pictures for one).
-        estimate: "locked test" or "nested cross-validation" (too few pictures to lock some away).
+        estimate: "locked test"; "nested cross-validation", where there were too few pictures to lock some
+            away; or "validation", where there was neither: the pictures that the choice rests on.
         num_train: pictures that the probes were fitted on for selection.
         num_validation: pictures that the ranking rests on.
         num_test: pictures of the locked test set; 0 when there is none.
@@ -246,6 +392,34 @@ class Protocol:
     num_repeats: int
     given_splits: bool
     seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningSummary:
+    """How a candidate was fine-tuned, and what that did on the validation pictures.
+
+    Attributes:
+        name: of the fine-tuned candidate's row.
+        probe: of the row that it comes from.
+        history: recipe, epochs, the chosen one, notes.
+        metric: what the gain is in: "accuracy" or "balanced_accuracy".
+        gain: of the fine-tuned network over its probe, paired on the same pictures.
+        probe_confusion: K rows of K counts, row = true class, column = predicted.
+        tuned_confusion: the same of the fine-tuned network.
+        sheet: path of a JPEG without metadata, relative to the run's folder: training pictures, a row each;
+            as they are, and behind that as they are trained on in the first epochs. "" when there is none.
+        sheet_classes: name of the class of each of its rows.
+    """
+
+    name: str
+    probe: str
+    history: History
+    metric: Metric
+    gain: PairedDifference
+    probe_confusion: tuple[tuple[int, ...], ...]
+    tuned_confusion: tuple[tuple[int, ...], ...]
+    sheet: str = ""
+    sheet_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +457,14 @@ class Comparison:
         race: what was spent on what; None without a budget.
         advice: what else could be had, and what more pictures or fine-tuning would do; None where nothing
             was chosen.
+        rejection: below which confidence the chosen model says "unknown", and what that buys; None where
+            nothing was chosen.
+        tunings: of the candidates that were fine-tuned, in the order in which they were.
+        near_ties: pictures that the chosen model could hardly decide, the closest first.
+        doubted_labels: labels that may well be wrong, the likeliest first; of validation and test pictures,
+            or of all with a full audit.
+        alike: pictures that show the same; those with different labels first.
+        calibration: of the chosen model; None where nothing was chosen.
         folder: where it lies on this machine; None inside the file.
     """
 
@@ -314,6 +496,12 @@ class Comparison:
     audit: Audit | None = None
     race: RaceSummary | None = None
     advice: Advice | None = None
+    rejection: Rejection | None = None
+    tunings: tuple[TuningSummary, ...] = ()
+    near_ties: tuple[NearTie, ...] = ()
+    doubted_labels: tuple[DoubtedLabel, ...] = ()
+    alike: tuple[AlikeGroup, ...] = ()
+    calibration: Calibration | None = None
     folder: Path | None = None
 
     def __str__(self) -> str:

@@ -7,7 +7,10 @@
     candidates/<n>-….safetensors   its probabilities
     comparison.json         the result, once all is done
     model/                  the chosen model, trained
-    thumbnails/             the most confident mistakes, small
+    thumbnails/             small pictures for the report: mistakes and their heat maps, near ties, doubted
+                            labels, pictures that show the same
+    tuned/<digest>/         a fine-tuned candidate: its model folder; tuning.jsonl, a line an epoch;
+                            augmented.jpg, pictures as they were trained on; its checkpoint while it trains
     run.log                 decisions, with the time
     progress.json           what the first start found, measured and planned, so that a later one goes on so
 """

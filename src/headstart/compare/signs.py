@@ -1,6 +1,6 @@
 """What is known of a candidate that may show that something went wrong with it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,11 @@ from headstart.compare.baseline import Baseline
 from headstart.compare.records import BatchNorm
 from headstart.core.digest import digest_bytes
 
+Floats = npt.NDArray[np.float32]
+
 _STEADY = 1e-6
 """A feature that varies by less than this part of its size is constant: float32 has 24 bits."""
+_BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,37 +80,59 @@ class Signs:
         return right
 
 
-def measure_features(features: npt.NDArray[np.float32], digests: Sequence[str] | None) -> FeatureFacts:
+def measure_features(parts: Sequence[Floats], digests: Sequence[str] | None) -> FeatureFacts:
     """Return what features look like.
 
     Args:
-        features: float32 of shape (N, D), N at least 1.
-        digests: N digests of the pictures' content; None takes every picture for different.
+        parts: float32 of shapes (N1, D), (N2, D) and so on, at least one row; they are read block by block.
+        digests: N digests of the pictures' content, in that order; None takes every picture for different.
     """
-    finite = np.isfinite(features).all(axis=1)
-    sound = features[finite]
+    num_pictures, num_features = sum(len(part) for part in parts), parts[0].shape[1]
+    lowest = np.full(num_features, np.inf, np.float32)
+    highest = -lowest
+    keys: list[str] = []
+    num_finite = 0
+    for block in _blocks(parts):
+        finite = np.asarray(np.isfinite(block).all(axis=1))
+        num_finite += int(finite.sum())
+        np.minimum(lowest, block.min(axis=0, where=finite[:, None], initial=np.inf), out=lowest)
+        np.maximum(highest, block.max(axis=0, where=finite[:, None], initial=-np.inf), out=highest)
+        keys.extend(digest_bytes(row.tobytes()) for row in block)
     return FeatureFacts(
-        num_pictures=len(features),
-        num_features=features.shape[1],
-        constant=_share_constant(sound),
-        identical=_count_identical(features, digests) / len(features),
-        not_finite=float(1 - finite.mean()),
+        num_pictures=num_pictures,
+        num_features=num_features,
+        constant=_share_constant(lowest, highest) if num_finite > 1 else 0.0,
+        identical=_count_identical(keys, digests) / num_pictures,
+        not_finite=1 - num_finite / num_pictures,
     )
 
 
-def _share_constant(features: npt.NDArray[np.float32]) -> float:
-    if len(features) < 2:
-        return 0.0
-    lowest, highest = features.min(axis=0), features.max(axis=0)
+def _blocks(parts: Sequence[Floats]) -> Iterator[Floats]:
+    for part in parts:
+        for start in range(0, len(part), _BLOCK):
+            yield part[start : start + _BLOCK]
+
+
+def _share_constant(lowest: Floats, highest: Floats) -> float:
     largest = np.maximum(np.abs(lowest), np.abs(highest))
     return float((highest - lowest <= _STEADY * largest).mean())
 
 
-def _count_identical(features: npt.NDArray[np.float32], digests: Sequence[str] | None) -> int:
-    """Return how many pictures share their features, bit by bit, with one of other content."""
-    contents: dict[str, set[str]] = {}
-    keys = [digest_bytes(row.tobytes()) for row in features]
-    names = digests if digests is not None else [str(index) for index in range(len(keys))]
-    for key, name in zip(keys, names, strict=True):
-        contents.setdefault(key, set()).add(name)
-    return sum(len(contents[key]) > 1 for key in keys)
+def _count_identical(keys: Sequence[str], digests: Sequence[str] | None) -> int:
+    """Return how many pictures share their features, bit by bit, with one of other content.
+
+    Args:
+        keys: N digests of features.
+        digests: N digests of content, or None.
+    """
+    key = _numbered(keys)
+    content = np.arange(len(keys)) if digests is None else _numbered(digests)
+    pairs = np.unique(np.stack([key, content], axis=1), axis=0)
+    shared = np.bincount(pairs[:, 0]) > 1
+    return int(shared[key].sum())
+
+
+def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return a number for each name, the same for the same."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)

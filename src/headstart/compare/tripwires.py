@@ -237,13 +237,10 @@ def _agrees(labels: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> 
 
 
 def _below_pixels(signs: Signs) -> Alarm | None:
-    pair = _on_the_same(signs, signs.pixels)
+    pair = _surely_behind(signs, signs.pixels, margin=0.0)
     if pair is None:
         return None
     other, own = pair
-    difference = paired_difference(other, own, confidence=CONFIDENCE)
-    if difference.low <= 0:
-        return None
     return Alarm(
         name="below-pixels",
         text=f"A probe on the pictures shrunk to 8 x 8 pixels is right on {other.mean():.1%}, on the "
@@ -255,13 +252,10 @@ def _below_pixels(signs: Signs) -> Alarm | None:
 
 
 def _below_neighbours(signs: Signs) -> Alarm | None:
-    pair = _on_the_same(signs, signs.neighbours)
+    pair = _surely_behind(signs, signs.neighbours, margin=NEIGHBOURS_MARGIN)
     if pair is None:
         return None
     other, own = pair
-    difference = paired_difference(other, own, confidence=CONFIDENCE)
-    if difference.low <= NEIGHBOURS_MARGIN:
-        return None
     return Alarm(
         name="below-neighbours",
         text=f"The nearest neighbours in the features are right on {other.mean():.1%}, the probe on the same "
@@ -293,14 +287,18 @@ def _below_validation(signs: Signs) -> Alarm | None:
     )
 
 
-def _on_the_same(
-    signs: Signs, baseline: Baseline | None
+def _surely_behind(
+    signs: Signs, baseline: Baseline | None, *, margin: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Return how right a baseline and the candidate are on the same pictures; None with too few of them."""
-    correct = signs.correct
-    if baseline is None or correct is None or len(baseline.rows) < FEWEST_PICTURES:
+    """Return how right a baseline and the candidate are on the same pictures.
+
+    None where the candidate is not behind by more than the margin beyond doubt, or where that cannot be told.
+    """
+    if baseline is None or signs.correct is None or len(baseline.rows) < FEWEST_PICTURES:
         return None
-    return baseline.correct, correct[baseline.rows]
+    other, own = baseline.correct, signs.correct[baseline.rows]
+    difference = paired_difference(other, own, confidence=CONFIDENCE)
+    return (other, own) if difference.low > margin else None
 
 
 _CHECKS: tuple[Callable[[Signs], Alarm | None], ...] = (

@@ -61,3 +61,8 @@ def _cpu_lines() -> list[str]:
         return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # only Linux has it
         return []
+
+
+def is_main_process() -> bool:
+    """Return whether this process prints and writes: of those that `torchrun` started, the first."""
+    return os.environ.get("RANK", "0") == "0"

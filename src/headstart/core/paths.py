@@ -9,6 +9,9 @@ from pathlib import Path
 
 HOME_VARIABLE = "HEADSTART_HOME"
 
+MODEL_FOLDER = "model"
+"""Of a run: the folder of its trained model."""
+
 
 def home() -> Path:
     """Return the folder of everything that headstart keeps between runs; it need not exist yet."""
@@ -52,3 +55,8 @@ def plans_dir() -> Path:
 def datasets_dir() -> Path:
     """Return the folder that torchvision's data sets are downloaded to."""
     return home() / "datasets"
+
+
+def cluster_dir() -> Path:
+    """Return the folder of what is known of a cluster on this machine."""
+    return home() / "cluster"

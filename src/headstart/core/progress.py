@@ -36,3 +36,9 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+def duration(seconds: float) -> str:
+    """Return a time as it is told: "42 s", "7:05 min"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"

@@ -8,7 +8,8 @@ before a picture is read or a name asks for it.
 
 from headstart.data.arrays import dataset_from_arrays
 from headstart.data.dataset import Exclusion, ImageDataset, PictureSource, RawPicture, Split, Splits
-from headstart.data.open import list_pictures, open_dataset
+from headstart.data.open import open_dataset
+from headstart.data.stream import stream_pictures
 
 __all__ = [
     "Exclusion",
@@ -18,6 +19,6 @@ __all__ = [
     "Split",
     "Splits",
     "dataset_from_arrays",
-    "list_pictures",
     "open_dataset",
+    "stream_pictures",
 ]

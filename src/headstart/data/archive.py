@@ -4,12 +4,12 @@ import stat
 import struct
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from headstart.core.errors import DataError
 from headstart.data.dataset import Exclusion
 from headstart.data.names import is_left_by_system, is_picture_name, printable
 from headstart.data.sources import ZipMember
+from headstart.data.storage import File, name_of, open_file
 
 _ENCRYPTED = 0x1  # general purpose flag, APPNOTE.TXT 4.4.4
 _UNIX_MODE_SHIFT = 16  # upper half of the external attributes
@@ -30,20 +30,22 @@ class Listing:
     num_passed_over: int
 
 
-def list_zip(path: Path) -> Listing:
+def list_zip(path: File) -> Listing:
     """List a zip's pictures.
 
     Raises:
         DataError: it is damaged or encrypted, or an entry's name points outside of it.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
+    except DataError:
+        raise
     except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise DataError(f"cannot read {name_of(path)!r}: {error.strerror or error}") from error
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error) as error:
         raise DataError(
-            f"{str(path)!r} is not a whole zip file: {error}", hint="download or make it again"
+            f"{name_of(path)!r} is not a whole zip file: {error}", hint="download or make it again"
         ) from error
     members: dict[str, ZipMember] = {}
     excluded: list[Exclusion] = []
@@ -63,17 +65,28 @@ def list_zip(path: Path) -> Listing:
     return Listing(members=members, excluded=tuple(excluded), num_passed_over=num_passed_over)
 
 
-def _checked_name(entry: zipfile.ZipInfo, path: Path) -> str:
-    name = entry.orig_filename.split("\0")[0].replace("\\", "/")
-    parts = name.split("/")
-    if name.startswith("/") or ".." in parts or (len(name) > 1 and name[1] == ":" and name[0].isalpha()):
-        raise DataError(
-            f"{str(path)!r} holds an entry that points outside of it: {entry.orig_filename!r}",
-            hint="do not trust this zip; make a new one from the pictures themselves",
-        )
+def _checked_name(entry: zipfile.ZipInfo, path: File) -> str:
+    name = inner_name(entry.orig_filename.split("\0")[0], path)
     if entry.flag_bits & _ENCRYPTED:
         raise DataError(
-            f"{str(path)!r} is encrypted", hint="unpack it with its password and give the folder instead"
+            f"{name_of(path)!r} is encrypted", hint="unpack it with its password and give the folder instead"
+        )
+    return name
+
+
+def inner_name(name: str, archive: File) -> str:
+    """Return the path of an entry of an archive, with "/" between folders.
+
+    Raises:
+        DataError: it points outside of the archive.
+    """
+    cleaned = name.replace("\\", "/")
+    parts = cleaned.split("/")
+    has_drive = len(cleaned) > 1 and cleaned[1] == ":" and cleaned[0].isalpha()
+    if cleaned.startswith("/") or ".." in parts or has_drive:
+        raise DataError(
+            f"{name_of(archive)!r} holds an entry that points outside of it: {name!r}",
+            hint="do not trust this archive; make a new one from the pictures themselves",
         )
     return printable("/".join(part for part in parts if part not in ("", ".")))
 

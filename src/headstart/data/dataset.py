@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.digest import digest_json
-from headstart.core.errors import InputError
+from headstart.core.errors import DataError, InputError
 from headstart.data.partition import partition
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -179,3 +179,13 @@ def concatenate(parts: Sequence[ImageDataset]) -> ImageDataset:
         given_splits=tuple(chain.from_iterable(given)) if len(given) == len(parts) else None,
         groups=tuple(chain.from_iterable(groups)) if len(groups) == len(parts) else None,
     )
+
+
+def check_classes(dataset: ImageDataset) -> None:
+    """Raise DataError where a class has no picture to train on."""
+    empty = [dataset.class_names[index] for index in np.flatnonzero(dataset.class_counts() == 0)]
+    if empty:
+        raise DataError(
+            f"the class {empty[0]!r} has no picture to train on",
+            hint="give it some pictures in the training part, or leave the class out",
+        )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, features
 
-from headstart.core.errors import PictureError
+from headstart.core.errors import PictureError, PictureTooLargeError
 from headstart.data.colour import to_srgb
 from headstart.data.dataset import RawPicture
 
@@ -186,7 +186,7 @@ def open_header(raw: bytes) -> Image.Image:
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     if image.width * image.height > MAX_PIXELS:
-        raise PictureError(
+        raise PictureTooLargeError(
             f"too large: {image.width:,} x {image.height:,} pixels (limit: {MAX_PIXELS // 10**6} million)"
         )
     return image

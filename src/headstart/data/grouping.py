@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from headstart.core.errors import InputError
 from headstart.core.progress import SILENT, Progress
 from headstart.data.dataset import ImageDataset
 from headstart.data.headers import Header, read_headers
-from headstart.data.table import read_column
+from headstart.data.storage import file_at, suffix_of
+from headstart.data.table import TABLE_SUFFIXES, read_column
 
 _BURST_SECONDS = 3.0
 _LAST_NUMBER = re.compile(r"[ _.\-]*\(?\d+\)?$")
@@ -47,8 +47,9 @@ def group_by(dataset: ImageDataset, by: str, *, progress: Progress = SILENT) -> 
 
 
 def _column_groups(dataset: ImageDataset, column: str) -> tuple[str, ...]:
-    path = Path(dataset.location).expanduser()
-    if not path.is_file() or path.suffix.lower() == ".zip":
+    path = file_at(dataset.location)
+    is_there = isinstance(path, str) or path.is_file()
+    if not is_there or suffix_of(path) not in TABLE_SUFFIXES:
         raise InputError(
             f"--group-by {column!r}: {dataset.location!r} is no CSV with columns",
             hint="expected folder, name, burst, or a column of the CSV",

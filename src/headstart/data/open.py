@@ -1,31 +1,40 @@
-"""Opening a data set, whatever it lies in, and listing pictures that have no labels."""
+"""Opening a data set, whatever it lies in."""
 
 import difflib
 import os
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 
 from headstart.core.errors import DataError, InputError
 from headstart.data.archive import list_zip
-from headstart.data.dataset import ImageDataset, PictureSource
-from headstart.data.folder import walk
+from headstart.data.dataset import ImageDataset
 from headstart.data.layout import EXPECTED_LAYOUT, ClassesFrom, read_layout
 from headstart.data.named import canonical_name, known_names, open_named
 from headstart.data.names import is_left_by_system, is_picture_name, printable
-from headstart.data.sources import FileSource, JoinedSource, ZipSource
-from headstart.data.table import open_csv
+from headstart.data.parquet import open_parquet
+from headstart.data.patterns import find_files, is_pattern
+from headstart.data.remote import check_address
+from headstart.data.sources import FileSource, RemoteSource, ZipSource
+from headstart.data.storage import File, below, file_at, name_of, suffix_of, walk_files
+from headstart.data.table import TABLE_SUFFIXES, open_csv
+from headstart.data.webdataset import open_tars
 
-_TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+_TAR_SUFFIXES = frozenset({".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst"})
+_PARQUET_SUFFIX = ".parquet"
+_SHARD_SUFFIXES = _TAR_SUFFIXES | {_PARQUET_SUFFIX}
 
 
 def open_dataset(location: str | Path, *, name: str | None = None) -> ImageDataset:
     """Open a data set of labelled pictures. No picture is read yet.
 
     Args:
-        location: a folder of class folders, or of train/, val/ and test/ with class folders inside; a zip of
-            either, which is read without unpacking it; a CSV with the columns path,label[,split]; or a known
-            name: "digits", "cifar10", and other classification sets of torchvision. What exists as a file
-            or folder is never taken for a name.
+        location: a folder of class folders, or of train/, val/ and test/ with class folders inside; a zip or
+            tar of either, which is read without unpacking it; a CSV with the columns path,label[,split];
+            WebDataset tars or Parquet files with pictures, also several as a folder of them or a pattern,
+            "shard-{000..123}.tar", "train-*.parquet". Each may be an address that fsspec reaches, such as
+            "s3://bucket/flowers/". Or a known name: "digits", "cifar10", and other classification sets of
+            torchvision. What exists as a file or folder is never taken for a name.
         name: of the data set; by default the folder's or file's own.
 
     Returns:
@@ -58,61 +67,117 @@ def open_by_file_names(location: str | Path) -> ImageDataset | None:
         InputError: there is no such file or folder.
         DataError: it holds no pictures, or the zip is broken.
     """
-    path = Path(location).expanduser()
-    if path.is_dir() or path.suffix.lower() == ".zip":
+    file = file_at(location)
+    if suffix_of(file) == ".zip" or _is_folder(file):
         return _open(location, None, "file names")
     return None
 
 
 def _open(location: str | Path, name: str | None, classes_from: ClassesFrom) -> ImageDataset:
-    path = Path(location).expanduser()
-    if not os.path.lexists(path):
+    file = file_at(location)
+    if isinstance(file, str):
+        check_address(file)
+    elif not os.path.lexists(file) and not is_pattern(location):
         known = canonical_name(str(location))
         if isinstance(location, str) and known in known_names():
             return open_named(known, title=name or known)
-        raise _nothing_there(location)
-    title = name or printable(path.absolute().stem if path.is_file() else path.resolve().name) or "pictures"
-    text = printable(str(location))
-    if path.is_dir():
-        return _open_folder(path, name=title, location=text, classes_from=classes_from)
-    if path.suffix.lower() == ".zip":
-        return _open_zip(path, name=title, location=text, classes_from=classes_from)
-    if path.suffix.lower() in _TABLE_SUFFIXES:
-        return open_csv(path, name=title, location=text)
+        raise nothing_there(location)
+    text = name_of(file) if isinstance(file, str) else printable(str(location))
+    suffix = suffix_of(file)
+    if is_pattern(location) and (isinstance(file, str) or not os.path.lexists(file)):
+        root, files = find_files(str(location))
+        return _open_shards(files, name=name or _title(root), location=text, root=root)
+    title = name or _title(file)
+    if suffix in _SHARD_SUFFIXES and not _is_folder(file):
+        shards = {printable(posixpath.basename(name_of(file).partition("?")[0].replace(os.sep, "/"))): file}
+        return _open_shards(shards, name=title, location=text, root=_parent(file))
+    if _is_folder(file):
+        return _open_folder(file, name=title, location=text, classes_from=classes_from)
+    if suffix == ".zip":
+        return _open_zip(file, name=title, location=text, classes_from=classes_from)
+    if suffix in TABLE_SUFFIXES:
+        return open_csv(file, name=title, location=text)
     raise InputError(
         f"{text!r} is neither a folder nor a zip nor a CSV",
-        hint=f"{EXPECTED_LAYOUT}; or a zip of that; or a CSV with the columns path,label",
+        hint=f"{EXPECTED_LAYOUT}; or a zip or tar of that; or a CSV with the columns path,label",
     )
 
 
-def _open_folder(path: Path, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
-    files = list(walk(path))
+def _is_folder(file: File) -> bool:
+    """Whether pictures lie below it; of an address its suffix must tell."""
+    if isinstance(file, str):
+        return file.endswith("/") or suffix_of(file) not in (".zip", *TABLE_SUFFIXES, *_SHARD_SUFFIXES)
+    return file.is_dir()
+
+
+def _title(file: File) -> str:
+    if isinstance(file, str):
+        last = posixpath.basename(file.partition("?")[0].rstrip("/"))
+        return (last if _is_folder(file) else posixpath.splitext(last)[0]) or "pictures"
+    return printable(file.absolute().stem if file.is_file() else file.resolve().name) or "pictures"
+
+
+def _parent(file: File) -> File | None:
+    """Return the folder that a file lies in; None of a signed address, whose signature holds for it alone."""
+    if isinstance(file, Path):
+        return file.parent
+    return None if "?" in file else file.rpartition("/")[0]
+
+
+def _open_shards(files: Mapping[str, File], *, name: str, location: str, root: File | None) -> ImageDataset:
+    """Open tars or Parquet files. Raises InputError where they are neither, or both."""
+    suffixes = {suffix_of(file) for file in files.values()}
+    if suffixes == {_PARQUET_SUFFIX}:
+        return open_parquet(files, name=name, location=location)
+    if suffixes <= _TAR_SUFFIXES:
+        return open_tars(files, name=name, location=location, root=root)
+    raise InputError(
+        f"{location!r} names files of the kinds {', '.join(sorted(suffixes)) or 'none'}",
+        hint="expected tars alone or Parquet files alone: FOLDER/shard-*.tar, FOLDER/train-*.parquet",
+    )
+
+
+def _open_folder(path: File, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
+    files = list(walk_files(path))
     pictures = [file for file in files if is_picture_name(file)]
+    shards = {file: below(path, file) for file in files if suffix_of(Path(file)) in (".tar", _PARQUET_SUFFIX)}
+    # A repository of the hub may show pictures beside its data.
+    if shards and (not pictures or name_of(path).startswith("hf://")):
+        return _open_shards(shards, name=name, location=location, root=path)
     if not pictures:
         tables = [file for file in files if file.lower().endswith(".csv") and "/" not in file]
-        hint = f"did you mean the table in it, {str(path / tables[0])!r}?" if tables else EXPECTED_LAYOUT
+        hint = (
+            f"did you mean the table in it, {name_of(below(path, tables[0]))!r}?"
+            if tables
+            else EXPECTED_LAYOUT
+        )
         raise DataError(f"there are no pictures in {location!r} ({len(files)} other files)", hint=hint)
     real_names = {printable(file): file for file in pictures}
     layout = read_layout(real_names, location=location, classes_from=classes_from)
     depth = layout.prefix.count("/")
-    root = path.joinpath(*pictures[0].split("/")[:depth]).absolute()
+    root = below(path, "/".join(pictures[0].split("/")[:depth]))
     renamed = {
         _below(shown, depth): _below(real, depth) for shown, real in real_names.items() if shown != real
     }
+    source = (
+        RemoteSource(root=root)
+        if isinstance(root, str)
+        else FileSource(root=root.absolute(), renamed=renamed)
+    )
     return ImageDataset(
         name=name,
         location=location,
         ids=layout.ids,
         labels=layout.labels,
         class_names=layout.class_names,
-        source=FileSource(root=root, renamed=renamed),
+        source=source,
         given_splits=layout.given_splits,
         excluded=layout.excluded,
         num_passed_over=len(files) - len(pictures),
     )
 
 
-def _open_zip(path: Path, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
+def _open_zip(path: File, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
     listing = list_zip(path)
     if not listing.members:
         raise DataError(
@@ -127,7 +192,8 @@ def _open_zip(path: Path, *, name: str, location: str, classes_from: ClassesFrom
         labels=layout.labels,
         class_names=layout.class_names,
         source=ZipSource(
-            path=path.absolute(), members={each: listing.members[layout.prefix + each] for each in layout.ids}
+            path=path if isinstance(path, str) else path.absolute(),
+            members={each: listing.members[layout.prefix + each] for each in layout.ids},
         ),
         given_splits=layout.given_splits,
         excluded=layout.excluded + listing.excluded,
@@ -135,55 +201,12 @@ def _open_zip(path: Path, *, name: str, location: str, classes_from: ClassesFrom
     )
 
 
-def list_pictures(paths: Sequence[str | Path]) -> tuple[tuple[str, ...], PictureSource]:
-    """List pictures without labels, to predict or embed them.
-
-    Args:
-        paths: files, which are taken whatever their suffix; folders, searched at any depth; and zips.
-
-    Returns:
-        The pictures' ids and what they are read from. An id is the path as given, with the path inside a
-        folder or zip behind it; each occurs once, in the order of `paths`, and ascending inside each.
-
-    Raises:
-        InputError: a path does not exist, or no path is given.
-        DataError: a folder or zip holds no pictures, or a zip is broken.
-    """
-    if not paths:
-        raise InputError("no pictures are given", hint="give files, folders or zips")
-    sources: list[PictureSource] = []
-    places: dict[str, tuple[int, str]] = {}
-    for given in paths:
-        path = Path(given).expanduser()
-        if not os.path.lexists(path):
-            raise _nothing_there(given)
-        shown = printable(path.as_posix())
-        if path.is_dir():
-            found = sorted(file for file in walk(path) if is_picture_name(file))
-            sources.append(FileSource(root=path.absolute()))
-            inner = {f"{shown}/{printable(file)}": file for file in found}
-        elif path.suffix.lower() == ".zip":
-            members = list_zip(path).members
-            sources.append(ZipSource(path=path.absolute(), members=members))
-            inner = {f"{shown}/{file}": file for file in sorted(members)}
-        else:
-            sources.append(FileSource(root=path.parent.absolute()))
-            inner = {shown: path.name}
-        if not inner:
-            raise DataError(
-                f"there are no pictures in {shown!r}", hint="give files, folders or zips of pictures"
-            )
-        for picture_id, real in inner.items():
-            places.setdefault(picture_id, (len(sources) - 1, real))
-    return tuple(places), JoinedSource(sources=tuple(sources), places=places)
-
-
 def _below(path: str, depth: int) -> str:
     return "/".join(path.split("/")[depth:])
 
 
-def _nothing_there(location: str | Path) -> InputError:
-    """The error for a path that does not exist, with what may have been meant."""
+def nothing_there(location: str | Path) -> InputError:
+    """Return the error for a path that does not exist, with what may have been meant."""
     path = Path(location).expanduser()
     try:
         with os.scandir(path.parent) as entries:

@@ -1,7 +1,7 @@
 """Reading every picture once: which can be used, and which are the same."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -13,8 +13,13 @@ from headstart.core.digest import digest_bytes
 from headstart.core.errors import DataError, InputError, PictureError
 from headstart.core.machine import num_cores
 from headstart.core.progress import SILENT, Progress
+from headstart.core.runner import Runner, SerialRunner
 from headstart.data.dataset import Exclusion, ImageDataset, RawPicture
+from headstart.data.shards import shards
 from headstart.data.workers import do_for_each
+
+# A worker elsewhere reads so many at a time: a second's work, or a few.
+_PICTURES_PER_PIECE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,7 @@ def scan(
     *,
     max_unreadable: float = 0.1,
     keeper: Keeper | None = None,
+    runner: Runner = SerialRunner(),
     progress: Progress = SILENT,
     num_workers: int | None = None,
 ) -> Scan:
@@ -110,7 +116,8 @@ def scan(
     Args:
         dataset: the pictures.
         max_unreadable: the largest share of them that may be unreadable, in [0, 1].
-        keeper: decodes the pictures; by default nothing is kept of what was decoded.
+        keeper: decodes the pictures here; by default nothing is kept of what was decoded.
+        runner: who reads them; elsewhere than here nothing is kept.
         progress: is told of each picture.
         num_workers: number of threads or processes; by default the processor cores that this process may
             use.
@@ -128,8 +135,17 @@ def scan(
         )
     if num_workers is not None and num_workers < 1:
         raise InputError(f"num_workers={num_workers}", hint="give 1 or more")
-    progress.start("reading the pictures", total=len(dataset), unit="pictures")
-    findings = _examine_all(dataset, keeper or _Measurer(), num_workers or num_cores(), progress)
+    what = "reading the pictures"
+    progress.start(what, total=len(dataset), unit="pictures")
+    findings: list[_Finding] = []
+    if runner.is_local:
+        examined = _examine_all(dataset, keeper or _Measurer(), num_workers or num_cores())
+    else:
+        examined = runner.map(_examine_piece, shards(dataset, _PICTURES_PER_PIECE), what=what)
+    with closing(examined):
+        for chunk in examined:
+            findings += chunk
+            progress.advance(len(chunk))
     excluded = tuple(
         Exclusion(id=picture_id, reason=finding.reason)
         for picture_id, finding in zip(dataset.ids, findings, strict=True)
@@ -151,9 +167,15 @@ def digest_picture(raw: RawPicture) -> str:
     return sha.hexdigest()
 
 
+def _examine_piece(piece: ImageDataset) -> Generator[list[_Finding], None, None]:
+    """Yield the findings of a piece, in a worker elsewhere."""
+    return _examine_all(piece, _Measurer(), num_cores())
+
+
 def _examine_all(
-    dataset: ImageDataset, keeper: Keeper, num_workers: int, progress: Progress
-) -> list[_Finding]:
+    dataset: ImageDataset, keeper: Keeper, num_workers: int
+) -> Generator[list[_Finding], None, None]:
+    """Yield what is found of all pictures, in order, some at a time."""
     from headstart.data.decode import quiet_pillow  # Pillow is needed here first
 
     first_row = keeper.reserve(len(dataset))
@@ -165,15 +187,14 @@ def _examine_all(
         except PictureError as error:
             return _Finding(reason=str(error))
 
-    findings: list[_Finding] = []
+    row = first_row
     with quiet_pillow(), closing(do_for_each(examine, len(dataset), num_workers=num_workers)) as chunks:
         for chunk in chunks:
-            for row, finding in enumerate(chunk, start=first_row + len(findings)):
+            for finding in chunk:
                 if finding.measured.is_kept:
                     keeper.register(finding.digest, row)
-            findings += chunk
-            progress.advance(len(chunk))
-    return findings
+                row += 1
+            yield chunk
 
 
 def _too_many_unreadable(excluded: Sequence[Exclusion], total: int, limit: float) -> DataError:

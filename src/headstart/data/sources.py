@@ -3,21 +3,27 @@
 import os
 import stat
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import PictureError
-from headstart.data.dataset import PictureSource, RawPicture
+from headstart.data.dataset import RawPicture
+from headstart.data.remote import join, read_whole_address
+from headstart.data.storage import File, read_range
+
+T = TypeVar("T")
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """A larger file, or entry of a zip once unpacked, is refused: no picture that can be decoded is larger."""
 _STORED, _DEFLATED = 0, 8  # compression methods, APPNOTE.TXT 4.4.5
 _LOCAL_HEADER_BYTES = 30  # APPNOTE.TXT 4.3.7: lengths of name and extra field stand in its last four bytes
 _LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
+_READ_AHEAD_BYTES = 1024  # for the name and extra field, so that one read fetches a whole entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,34 @@ class FileSource:
         except OSError as error:
             raise PictureError(f"cannot be read: {error.strerror or error}") from error
 
+    def container(self, picture_id: str) -> str:
+        """Return the picture's id: each lies by itself."""
+        return picture_id
+
+    def only(self, picture_ids: Iterable[str]) -> "FileSource":
+        """Return the source of these pictures alone."""
+        return replace(self, renamed=_chosen(self.renamed, picture_ids))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSource:
+    """Pictures that are files behind an address.
+
+    Attributes:
+        root: the address that ids are relative to.
+    """
+
+    root: str = field(repr=False)
+
+    def read(self, picture_id: str) -> RawPicture:
+        """Return the file's bytes.
+
+        Raises:
+            PictureError: it cannot be read.
+            NoAnswerError: the service did not answer for a minute.
+        """
+        return read_whole_address(join(self.root, picture_id), MAX_FILE_BYTES)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZipMember:
@@ -72,15 +106,15 @@ class ZipMember:
 class ZipSource:
     """Pictures in a zip, read without unpacking it.
 
-    It holds where each entry lies and opens the file anew for each read: nothing is shared between threads
+    It holds where each entry lies and reads that part of the file alone: nothing is shared between threads
     or processes, and reading one picture costs no look through the directory of all of them.
 
     Attributes:
-        path: the zip.
+        path: the zip, or its address.
         members: by picture id.
     """
 
-    path: Path
+    path: File = field(repr=False)
     members: Mapping[str, ZipMember]
 
     def read(self, picture_id: str) -> RawPicture:
@@ -91,21 +125,30 @@ class ZipSource:
             raise PictureError(f"too large: {size} unpacked, the limit is {_in_mib(MAX_FILE_BYTES)}")
         try:
             data = _unpack(self._packed(member), member)
-        except (OSError, zlib.error) as error:
-            raise PictureError(f"cannot be read from the zip: {error}") from error
+        except zlib.error as error:
+            raise PictureError(f"cannot be unpacked from the zip: {error}") from error
         if len(data) != member.size_bytes or zlib.crc32(data) != member.crc:
             raise PictureError("damaged in the zip: its content is not what the zip's directory says")
         return data
 
+    def container(self, picture_id: str) -> str:
+        """Return "": all lie in the zip."""
+        return ""
+
+    def only(self, picture_ids: Iterable[str]) -> "ZipSource":
+        """Return the source of these pictures alone."""
+        return replace(self, members=_chosen(self.members, picture_ids))
+
     def _packed(self, member: ZipMember) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(member.offset)
-            header = file.read(_LOCAL_HEADER_BYTES)
-            if len(header) < _LOCAL_HEADER_BYTES or not header.startswith(_LOCAL_HEADER_SIGNATURE):
-                raise PictureError("damaged in the zip: no entry where the zip's directory says")
-            names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-            file.seek(names, os.SEEK_CUR)
-            packed = file.read(member.packed_bytes)
+        start = member.offset
+        data = read_range(self.path, start, _LOCAL_HEADER_BYTES + _READ_AHEAD_BYTES + member.packed_bytes)
+        if len(data) < _LOCAL_HEADER_BYTES or not data.startswith(_LOCAL_HEADER_SIGNATURE):
+            raise PictureError("damaged in the zip: no entry where the zip's directory says")
+        names = int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
+        begin = _LOCAL_HEADER_BYTES + names
+        if names > _READ_AHEAD_BYTES:
+            data, begin = read_range(self.path, start + begin, member.packed_bytes), 0
+        packed = data[begin : begin + member.packed_bytes]
         if len(packed) < member.packed_bytes:
             raise PictureError(f"truncated: the zip ends {member.packed_bytes - len(packed)} bytes too early")
         return packed
@@ -118,6 +161,61 @@ def _unpack(packed: bytes, member: ZipMember) -> bytes:
         # One byte more than declared is enough to see that the declaration is a lie.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.size_bytes + 1)
     raise PictureError(f"packed in the zip by method {member.method}; only stored and deflated are read")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarMember:
+    """Where one file of a tar lies.
+
+    Attributes:
+        shard: name of the tar.
+        offset: of its content, in bytes from the start of the tar.
+        size_bytes: of its content.
+    """
+
+    shard: str
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarSource:
+    """Pictures in one tar or several; one is one read of a part of a file.
+
+    Attributes:
+        shards: the tars, by name.
+        members: where the pictures lie, by id.
+    """
+
+    shards: Mapping[str, File] = field(repr=False)
+    members: Mapping[str, TarMember]
+
+    def read(self, picture_id: str) -> RawPicture:
+        """Return a picture's bytes.
+
+        Raises:
+            PictureError: it is too large, the tar has become shorter, or it cannot be read.
+            NoAnswerError: the service did not answer for a minute.
+        """
+        member = self.members[picture_id]
+        if member.size_bytes > MAX_FILE_BYTES:
+            raise PictureError(
+                f"too large: {_in_mib(member.size_bytes)}, the limit is {_in_mib(MAX_FILE_BYTES)}"
+            )
+        data = read_range(self.shards[member.shard], member.offset, member.size_bytes)
+        if len(data) < member.size_bytes:
+            raise PictureError(f"truncated: the tar ends {member.size_bytes - len(data)} bytes too early")
+        return data
+
+    def container(self, picture_id: str) -> str:
+        """Return the name of the tar that a picture lies in."""
+        return self.members[picture_id].shard
+
+    def only(self, picture_ids: Iterable[str]) -> "TarSource":
+        """Return the source of these pictures alone."""
+        members = _chosen(self.members, picture_ids)
+        needed = {member.shard for member in members.values()}
+        return TarSource(shards=_chosen(self.shards, needed), members=members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,23 +232,17 @@ class ArraySource:
         """Return the pixels."""
         return self.pictures[picture_id]
 
+    def container(self, picture_id: str) -> str:
+        """Return the picture's id: each lies by itself."""
+        return picture_id
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinedSource:
-    """Pictures of several sources.
+    def only(self, picture_ids: Iterable[str]) -> "ArraySource":
+        """Return the source of these pictures alone."""
+        return ArraySource(pictures=_chosen(self.pictures, picture_ids))
 
-    Attributes:
-        sources: the sources.
-        places: by picture id, (which source, the picture's id there).
-    """
 
-    sources: tuple[PictureSource, ...]
-    places: Mapping[str, tuple[int, str]]
-
-    def read(self, picture_id: str) -> RawPicture:
-        """Return the picture from where it lies. Raises PictureError as that source does."""
-        source, inner_id = self.places[picture_id]
-        return self.sources[source].read(inner_id)
+def _chosen(table: Mapping[str, T], names: Iterable[str]) -> dict[str, T]:
+    return {name: table[name] for name in names if name in table}
 
 
 def _in_mib(size_bytes: int) -> str:

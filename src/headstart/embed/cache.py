@@ -14,7 +14,6 @@ counts as not there.
     embeddings/<space digest>/checks.json   smallest cosines measured, by digest of the sample
 """
 
-import hashlib
 import os
 import secrets
 import time
@@ -36,8 +35,8 @@ from headstart.core.files import write_bytes, write_text
 from headstart.core.machine import num_cores
 from headstart.core.paths import embeddings_dir
 from headstart.core.records import dumps, read_json
-
-Features = npt.NDArray[np.float32]
+from headstart.embed.rows import Features, Keys, content_of, fill, find_places, pack_keys
+from headstart.embed.store import EmbeddingStore, store_location
 
 # A kill or a full disk loses what was computed since the last file: about as many rows or seconds. Smaller
 # pieces would make many files of a long job.
@@ -46,7 +45,7 @@ _SECONDS_PER_FILE = 15.0
 
 
 class EmbeddingCache:
-    """The rows of one space.
+    """The rows of one space, on this machine, and in the store that others share where there is one.
 
     Use it as a context manager: rows that were appended are on disk when the block ends, also when it ends
     by an error or Ctrl-C.
@@ -59,6 +58,7 @@ class EmbeddingCache:
         self._digests: list[str] = []
         self._features: list[Features] = []
         self._written = time.monotonic()
+        self._shared = EmbeddingStore(store_location(), self.key) if store_location() else None
 
     def __enter__(self) -> "EmbeddingCache":
         return self
@@ -76,31 +76,32 @@ class EmbeddingCache:
             out: float32 of shape (N, D); row i is filled with the features of the picture with `digests[i]`.
             digests: N different ones.
 
+        Rows that are not here are looked for in the shared store.
+
         Returns:
             bool of shape (N,): whether row i was filled. A file that is damaged counts as not there: its rows
             are computed again.
         """
-        places = {bytes.fromhex(digest): index for index, digest in enumerate(digests)}
+        places = find_places(digests)
         found = np.zeros(len(digests), np.bool_)
 
         def load(path: Path) -> None:
             piece = _read_piece(path)
-            if piece is None or piece[1].shape[1:] != out.shape[1:]:
-                return
-            text, features = piece[0].tobytes(), piece[1]
-            indices = [places.get(text[start : start + 32], -1) for start in range(0, len(text), 32)]
-            targets = np.array(indices, np.int64)
-            if (targets < 0).any():
-                features, targets = features[targets >= 0], targets[targets >= 0]
-            out[targets] = features
-            found[targets] = True
+            if piece is not None:
+                fill(out, found, places, *piece)
 
         with ThreadPoolExecutor(num_cores()) as pool:  # hashing and copying let other threads run
             list(pool.map(load, sorted(self.folder.glob("rows-*.safetensors"))))
         if found.any():
             with suppress(OSError):  # a cache that may only be read
                 os.utime(self.folder / "space.json")
+        self.load_shared_into(out, digests, found)
         return found
+
+    def load_shared_into(self, out: Features, digests: Sequence[str], found: npt.NDArray[np.bool_]) -> None:
+        """Fill the rows that are in the shared store alone; `found`, bool of shape (N,), grows."""
+        if self._shared is not None and not found.all():
+            self._shared.load_into(out, find_places(digests), found)
 
     def append(self, digests: Sequence[str], features: Features) -> None:
         """Add rows: `features` float32 of shape (n, D), row i of the picture with `digests[i]`.
@@ -123,13 +124,14 @@ class EmbeddingCache:
         if self._digests:
             if not (self.folder / "space.json").is_file():
                 write_text(self.folder / "space.json", dumps(self._space))
-            keys = np.frombuffer(bytes.fromhex("".join(self._digests)), np.uint8).reshape(-1, 32)
-            features = np.concatenate(self._features)
+            keys, features = pack_keys(self._digests), np.concatenate(self._features)
             piece = save(
-                {"digests": keys, "features": features}, metadata={"sha256": _content(keys, features)}
+                {"digests": keys, "features": features}, metadata={"sha256": content_of(keys, features)}
             )
             # safetensors' own writing hides that a disk is full.
             write_bytes(self.folder / f"rows-{secrets.token_hex(8)}.safetensors", piece)
+            if self._shared is not None:
+                self._shared.write(self._digests, features)
         self._digests, self._features = [], []
         self._written = time.monotonic()
 
@@ -151,7 +153,7 @@ class EmbeddingCache:
         write_text(path, dumps({**checks, sample: cosine}))
 
 
-def _read_piece(path: Path) -> tuple[npt.NDArray[np.uint8], Features] | None:
+def _read_piece(path: Path) -> tuple[Keys, Features] | None:
     """Return the digests and features of a file, None where it is damaged."""
     try:
         with safe_open(path, framework="numpy") as piece:
@@ -159,10 +161,4 @@ def _read_piece(path: Path) -> tuple[npt.NDArray[np.uint8], Features] | None:
             stated = (piece.metadata() or {}).get("sha256")
     except (OSError, SafetensorError):
         return None
-    return (keys, features) if stated == _content(keys, features) else None
-
-
-def _content(keys: npt.NDArray[np.uint8], features: Features) -> str:
-    sha = hashlib.sha256(np.ascontiguousarray(keys).data)
-    sha.update(np.ascontiguousarray(features).data)
-    return sha.hexdigest()
+    return (keys, features) if stated == content_of(keys, features) else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from headstart.embed.engine import Engine
 from headstart.embed.plan import Plan, exact_plan
 from headstart.models import Classifier
 
+Value = TypeVar("Value")
+
 # Pictures that a faster plan is checked on: one in so many, within bounds.
 _ONE_IN = 25
 _FEWEST_PICTURES, _MOST_PICTURES = 4, 16
@@ -18,7 +21,7 @@ _FEWEST_PICTURES, _MOST_PICTURES = 4, 16
 CANNOT_RUN = -2.0
 
 
-def spread_sample(values: Sequence[str]) -> list[str]:
+def spread_sample(values: Sequence[Value]) -> list[Value]:
     """Return 4 to 16 of `values`, at most one in 25 above 4, evenly spread, always the same ones."""
     num_pictures = min(max(_FEWEST_PICTURES, len(values) // _ONE_IN), _MOST_PICTURES)
     step = max(1, len(values) // num_pictures)
@@ -33,13 +36,13 @@ class Check:
     Args:
         classifier: the network.
         decoding: how pictures become pixels for it; the decoder is that of each plan.
-        ids: of all pictures; some of them are the sample.
+        ids: of the sample; see `spread_sample`.
     """
 
     def __init__(self, classifier: Classifier, decoding: Decoding, ids: Sequence[str]) -> None:
         self._classifier = classifier
         self._decoding = decoding
-        self._ids = spread_sample(ids)
+        self._ids = ids
         self._exact: dict[str, npt.NDArray[np.float32]] | None = None
         self._checked: Engine | None = None
 

@@ -1,9 +1,10 @@
 """The stage before the network: pictures to batches of pixels, in threads, with bounded memory."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +78,7 @@ class Decoding:
 
 
 def decode_batches(
-    decoding: Decoding, ids: Sequence[str], *, batch_size: int, device: str = "cpu"
+    decoding: Decoding, ids: Iterable[str], *, batch_size: int, device: str = "cpu"
 ) -> Iterator[DecodedBatch]:
     """Yield the pictures `ids` in batches, in order, decoded in threads with bounded memory.
 
@@ -85,21 +86,20 @@ def decode_batches(
 
     Args:
         decoding: where they come from and how.
-        ids: the pictures.
+        ids: the pictures; as many are asked for as are decoded.
         batch_size: number of pictures in a batch.
         device: where the network runs. On the processor a batch is decoded when it is asked for, with all
             cores; beside a GPU, batches are decoded ahead.
     """
     ahead = 0 if device == "cpu" else _BATCHES_BESIDE_GPU
-    starts = iter(range(0, len(ids), batch_size))
+    left = iter(ids)
     waiting: deque[_Pending] = deque()
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(num_cores(), thread_name_prefix="decode", initializer=one_torch_thread)
 
     def submit() -> None:
-        start = next(starts, None)
-        if start is not None:
-            batch = ids[start : start + batch_size]
+        batch = tuple(islice(left, batch_size))
+        if batch:
             waiting.append(_Pending.of(decoding, batch, pool, is_pinned=device == "cuda"))
 
     try:
@@ -127,7 +127,7 @@ class _Pending:
 
     @classmethod
     def of(
-        cls, decoding: Decoding, ids: Sequence[str], pool: ThreadPoolExecutor, *, is_pinned: bool
+        cls, decoding: Decoding, ids: tuple[str, ...], pool: ThreadPoolExecutor, *, is_pinned: bool
     ) -> "_Pending":
         shape = (len(ids), *decoding.preprocessing.input_size, 3)
         # From pinned memory a GPU fetches by itself, while the processor does something else.
@@ -137,7 +137,7 @@ class _Pending:
             pool.submit(_fill_all, decoding, ids[start : start + step], pixels[start : start + step])
             for start in range(0, len(ids), step)
         )
-        return cls(ids=tuple(ids), pixels=pixels, tasks=tasks)
+        return cls(ids=ids, pixels=pixels, tasks=tasks)
 
     def result(self) -> DecodedBatch:
         reasons = [reason for task in self.tasks for reason in task.result()]

@@ -1,35 +1,29 @@
 """`embed`: a data set through a network, every picture once in its life."""
 
-import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.catalog.entry import Preprocessing
-from headstart.core.digest import digest_json
-from headstart.core.errors import DataError
-from headstart.core.files import storage_errors
-from headstart.core.formats import EMBEDDING_CACHE_FORMAT
-from headstart.core.paths import embeddings_dir
+from headstart.core.errors import DataError, StorageError
 from headstart.core.progress import SILENT, Progress
-from headstart.core.records import to_json
+from headstart.core.runner import Runner, SerialRunner
 from headstart.data import Exclusion, ImageDataset
-from headstart.data.decode import Decoder, decoder_version
+from headstart.data.decode import Decoder
 from headstart.data.scan import scan
-from headstart.embed.cache import EmbeddingCache, Features
-from headstart.embed.check import Check, spread_sample
-from headstart.embed.decoding import Decoding, decode_batches
-from headstart.embed.pace import Pace
+from headstart.data.shards import shards
+from headstart.embed.cache import EmbeddingCache
+from headstart.embed.check import spread_sample
+from headstart.embed.embedder import BATCHES_PER_PIECE, Embedder
+from headstart.embed.matrix import empty_matrix, select_rows
 from headstart.embed.pixels import PixelStore
-from headstart.embed.plan import Plan, PlanOptions, choose_plan
+from headstart.embed.plan import Plan, PlanOptions
+from headstart.embed.store import STORE_VARIABLE, store_location
 from headstart.models import Classifier
-
-# A larger matrix lies in a file: the system keeps in memory what is used of it.
-_LARGEST_IN_MEMORY_BYTES = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,8 +62,11 @@ class Embeddings:
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return features of shape (len(ids), D) in the order of `ids`.
 
+        They are not to be written to: without a copy where the pictures follow one another in the data set.
+
         Raises:
             DataError: one of them has no features.
+            StorageError: there is no room for a copy that is larger than a gigabyte.
         """
         place = {each: index for index, each in enumerate(self.ids)}
         missing = [each for each in ids if each not in place]
@@ -80,7 +77,7 @@ class Embeddings:
                 f"{len(missing)} pictures have no features, the first is {missing[0]!r}: {reason}",
                 hint="the files changed while the run was going; run the same command again",
             )
-        return self.features[[place[each] for each in ids]]
+        return select_rows(self.features, np.array([place[each] for each in ids], np.int64))
 
 
 def embed(
@@ -89,6 +86,7 @@ def embed(
     *,
     options: PlanOptions = PlanOptions(),
     store: PixelStore | None = None,
+    runner: Runner = SerialRunner(),
     progress: Progress = SILENT,
 ) -> Embeddings:
     """Return the features of every readable picture, from the cache where they are known.
@@ -98,6 +96,7 @@ def embed(
         dataset: the pictures; scanned first if that was not done.
         options: device, precision and plan.
         store: pixels that this and other networks of a run share; None decodes for this one alone.
+        runner: who decodes the pictures and runs the network; `store` is of use here alone.
         progress: told about every picture that goes through the network.
 
     Raises:
@@ -109,49 +108,51 @@ def embed(
         the same batches.
     """
     if dataset.digests is None:
-        if store is None:
+        if store is None and runner.is_local:
             with PixelStore((classifier.preprocessing,), decoder=_decoder(options)) as own:
                 return embed(classifier, dataset, options=options, store=own, progress=progress)
-        dataset = scan(dataset, keeper=store, progress=progress).dataset
+        dataset = scan(dataset, keeper=store, runner=runner, progress=progress).dataset
     started = time.perf_counter()
-    backbone = classifier.backbone_digest()
-    pictures = _Contents.of(dataset)
-    decoding = Decoding(
-        source=dataset.source,
-        preprocessing=classifier.preprocessing,
-        decoder=_decoder(options),
-        store=store,
-        digests=dict(zip(pictures.ids, pictures.digests, strict=True)),
+    contents = _Contents.of(dataset)
+    pictures = dataset.select(contents.first)
+    digests = pictures.digests or ()
+    embedder = Embedder(
+        classifier,
+        num_pictures=len(pictures) // runner.num_workers,
+        store=store if runner.is_local else None,
+        shared="" if runner.is_local else store_location(),
+        progress=progress if runner.is_local else SILENT,
     )
-    check = Check(classifier, decoding, pictures.ids)
-    plan = _plan(classifier, pictures, backbone, check, options=options)
-    features = _matrix(len(pictures.digests), classifier.feature_dim)
-    with EmbeddingCache(_space(backbone, classifier, plan)) as cache:
-        found = cache.load_into(features, pictures.digests)
+    sample = pictures.select(spread_sample(range(len(pictures))))
+    (plan,) = runner.map(partial(embedder.choose_plan, options=options), [sample])
+    embedder.plan = plan
+    features = empty_matrix((len(pictures), classifier.feature_dim), np.float32)
+    with EmbeddingCache(embedder.space(plan)) as cache:
+        found = cache.load_into(features, digests)
         missing = np.flatnonzero(~found)
         excluded: list[Exclusion] = []
         if len(missing):
-            progress.start(f"embedding with {classifier.name}", total=len(missing), unit="pictures")
-            engine = check.engine(plan)
-            pace = Pace.of(classifier, engine, check, num_pictures=len(missing), progress=progress)
+            what = f"embedding with {classifier.name}"
+            progress.start(what, total=len(missing), unit="pictures")
+            pieces = _cut(pictures.select(missing), plan, runner)
             places = {pictures.ids[row]: int(row) for row in missing}
-            batches = decode_batches(
-                replace(decoding, decoder=plan.decoder),
-                list(places),
-                batch_size=plan.batch_size,
-                device=plan.device,
-            )
-            for batch, rows in pace.run(batches):
+            stored: list[int] = []
+            for batch in runner.map(embedder, pieces, what=what):
                 excluded.extend(batch.excluded)
-                if rows is not None:
-                    targets = [places[each] for each in batch.ids]
-                    features[targets], found[targets] = rows, True
-                    cache.append([pictures.digests[row] for row in targets], rows)
+                targets = [places[each] for each in batch.ids]
+                if batch.is_stored:
+                    stored += targets
+                else:
+                    features[targets], found[targets] = batch.features, True
+                    cache.append([digests[row] for row in targets], batch.features)
+                plan = batch.plan
                 progress.advance(len(batch.order))
-            plan = engine.plan
-    kept = np.flatnonzero(found[pictures.of_picture])
+            if stored:
+                cache.load_shared_into(features, digests, found)
+                _check_all_found(found[stored])
+    kept = np.flatnonzero(found[contents.of_picture])
     return Embeddings(
-        features=_select(features, pictures.of_picture[kept]),
+        features=select_rows(features, contents.of_picture[kept]),
         ids=tuple(dataset.ids[index] for index in kept),
         labels=dataset.labels[kept],
         class_names=dataset.class_names,
@@ -166,86 +167,42 @@ def embed(
     )
 
 
+def _check_all_found(found: npt.NDArray[np.bool_]) -> None:
+    """Raise StorageError where features that workers wrote to the shared store cannot be read here."""
+    if not found.all():
+        raise StorageError(
+            f"{np.count_nonzero(~found)} of {len(found)} vectors that workers wrote are not in "
+            f"{STORE_VARIABLE}={store_location()!r} as it is seen from here",
+            hint="it must be the same storage under the same path on all machines",
+        )
+
+
+def _cut(pictures: ImageDataset, plan: Plan, runner: Runner) -> Iterator[ImageDataset]:
+    """Yield the pieces that a runner is given: whole batches, the same ones wherever they are run."""
+    if runner.is_local:
+        return iter((pictures,))
+    return shards(pictures, BATCHES_PER_PIECE * plan.batch_size)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Contents:
     """The M different contents among the N pictures of a data set, in the order of their first pictures.
 
     Attributes:
-        ids: of the first picture with each.
-        digests: M digests.
+        first: int64 of shape (M,): the first picture with each.
         of_picture: int64 of shape (N,): which content a picture has.
     """
 
-    ids: tuple[str, ...]
-    digests: tuple[str, ...]
+    first: npt.NDArray[np.int64]
     of_picture: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, dataset: ImageDataset) -> "_Contents":
-        first: dict[str, str] = {}
-        for digest, picture_id in zip(dataset.digests or (), dataset.ids, strict=True):
-            first.setdefault(digest, picture_id)
-        place = {digest: row for row, digest in enumerate(first)}
-        return cls(
-            ids=tuple(first.values()),
-            digests=tuple(first),
-            of_picture=np.array([place[digest] for digest in dataset.digests or ()], np.int64),
-        )
-
-
-def _matrix(num_rows: int, num_features: int) -> Features:
-    """Return room for features, float32 of shape (num_rows, num_features)."""
-    if num_rows * num_features * 4 <= _LARGEST_IN_MEMORY_BYTES:
-        return np.empty((num_rows, num_features), np.float32)
-    folder = embeddings_dir()
-    with storage_errors(folder, "write"):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # lives as long as the array does
-    return np.memmap(file, np.float32, "w+", shape=(num_rows, num_features))
-
-
-def _select(features: Features, rows: npt.NDArray[np.int64]) -> Features:
-    """Return the rows in that order, without a copy where they are all rows as they lie."""
-    if np.array_equal(rows, np.arange(len(features))):
-        return features
-    selected = _matrix(len(rows), features.shape[1])
-    for start in range(0, len(rows), 4096):
-        selected[start : start + 4096] = features[rows[start : start + 4096]]
-    return selected
+        digests = dataset.digests or ()
+        place: dict[str, int] = {}
+        of_picture = np.array([place.setdefault(each, len(place)) for each in digests], np.int64)
+        return cls(first=np.unique(of_picture, return_index=True)[1], of_picture=of_picture)
 
 
 def _decoder(options: PlanOptions) -> Decoder:
     return "exact" if options.plan == "exact" else "fast"
-
-
-def _space(backbone: str, classifier: Classifier, plan: Plan) -> dict[str, Any]:
-    """Return everything that decides the features of a given picture; never threads, batch or compiler."""
-    return {
-        "format": EMBEDDING_CACHE_FORMAT,
-        "backbone": backbone,
-        "model": classifier.network,
-        "preprocessing": to_json(classifier.preprocessing),
-        "feature_point": classifier.feature_point,
-        "precision": plan.precision,
-        "plan": "exact" if plan.exact else "fast",
-        "decoder": decoder_version(plan.decoder),
-    }
-
-
-def _plan(
-    classifier: Classifier, pictures: _Contents, backbone: str, check: Check, *, options: PlanOptions
-) -> Plan:
-    """Choose how to run the network; a plan is checked once on the same sample of pictures."""
-    sample_digest = digest_json(spread_sample(pictures.digests))
-
-    def min_cosine(plan: Plan) -> float:
-        cache = EmbeddingCache(_space(backbone, classifier, plan))
-        kept_as = f"{sample_digest} {plan.device}"
-        known = cache.load_check(kept_as)
-        if known is not None:
-            return known
-        cosine = check.min_cosine(plan)
-        cache.save_check(kept_as, cosine)
-        return cosine
-
-    return choose_plan(classifier.preprocessing, options=options, min_cosine=min_cosine)

@@ -136,6 +136,39 @@ def fuse(network: nn.Module, *, side: int) -> nn.Module:
     return fused if close else copy.deepcopy(network)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NormBehind:
+    """A batch norm that gets just what a convolution gave.
+
+    Attributes:
+        norm: its name.
+        activation: that it brings along, or None.
+        paddings: zeros that the convolution puts before and after, for rows and for columns.
+    """
+
+    norm: str
+    activation: nn.Module | None
+    paddings: Paddings
+
+
+def find_norms(network: nn.Module, *, side: int) -> dict[str, NormBehind]:
+    """Return the batch norms with statistics behind convolutions, by the convolution's name.
+
+    Args:
+        network: float32 on the CPU, in eval mode; maps (1, 3, side, side) to features.
+        side: of the pictures, in pixels.
+    """
+    example = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        _, chains = _observe(network, example)
+    norms = {chain.name: (chain, network.get_submodule(chain.norm)) for chain in chains if chain.norm}
+    return {
+        name: NormBehind(norm=chain.norm, activation=_own_activation(norm), paddings=chain.paddings)
+        for name, (chain, norm) in norms.items()
+        if norm.running_mean is not None and norm.running_var is not None
+    }
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Chain:
     """A convolution, and the names of what follows it."""

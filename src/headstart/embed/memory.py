@@ -6,12 +6,19 @@ A network's activations are such blocks. Measured on two cores, EfficientNet-Lit
 
 import ctypes
 import sys
+from contextlib import suppress
 from functools import cache
 
 # Source: mallopt(3).
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 _NEVER = 2**31 - 1
+
+
+def give_back_freed_memory() -> None:
+    """Give what was freed back to the system after all, where no batch comes. Source: malloc_trim(3)."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @cache

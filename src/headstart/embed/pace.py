@@ -128,6 +128,11 @@ class Pace:
             progress=progress,
         )
 
+    @property
+    def plan(self) -> Plan:
+        """How the network is run now."""
+        return self._engine.plan
+
     def run(self, batches: Iterable[DecodedBatch]) -> Iterator[tuple[DecodedBatch, Features | None]]:
         """Yield every batch with its features, in order; None where no picture of it could be read.
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from headstart.evaluate.evaluation import evaluate, mean_evaluation
     from headstart.evaluate.intervals import BootstrapEstimates, bootstrap, wilson
     from headstart.evaluate.paired import Ranking, paired_difference, rank
-    from headstart.evaluate.records import Estimate, Evaluation, PairedDifference
+    from headstart.evaluate.records import Estimate, Evaluation, KeptShare, PairedDifference, Rejection
+    from headstart.evaluate.rejection import choose_rejection, kept_share
     from headstart.evaluate.repeated import repeated_accuracy, repeated_difference
     from headstart.evaluate.selected import corrected_best
 
@@ -20,11 +21,15 @@ __all__ = [
     "BootstrapEstimates",
     "Estimate",
     "Evaluation",
+    "KeptShare",
     "PairedDifference",
     "Ranking",
+    "Rejection",
     "bootstrap",
+    "choose_rejection",
     "corrected_best",
     "evaluate",
+    "kept_share",
     "mean_evaluation",
     "measure_latency",
     "paired_difference",
@@ -40,12 +45,16 @@ __getattr__ = lazy_attributes(
         "BootstrapEstimates": "intervals",
         "Estimate": "records",
         "Evaluation": "records",
+        "KeptShare": "records",
         "PairedDifference": "records",
         "Ranking": "paired",
+        "Rejection": "records",
         "bootstrap": "intervals",
+        "choose_rejection": "rejection",
         "corrected_best": "selected",
         "evaluate": "evaluation",
         "mean_evaluation": "evaluation",
+        "kept_share": "rejection",
         "measure_latency": "cost",
         "paired_difference": "paired",
         "rank": "paired",

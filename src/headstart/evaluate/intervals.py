@@ -32,13 +32,14 @@ def critical_value(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Estimate:
+def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
     """Return the share `successes / n` with Wilson's interval, which is sound at 0, at 1 and for small n.
 
     Args:
         successes: how many of the pictures are right, in [0, n]. It need not be whole: repeated
             cross-validation averages over the repeats.
-        n: number of pictures, at least 1.
+        n: number of pictures, at least 1. It need not be whole: of pictures that weigh differently it is
+            how many equal ones would be as uncertain. The estimate carries it rounded.
         confidence: of the interval, between 0 and 1.
 
     Raises:
@@ -57,7 +58,7 @@ def wilson(successes: float, n: int, *, confidence: float = 0.95) -> Estimate:
     half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / shrink
     # Rounding can leave 1e-17 between the end of an interval and 0, 1 or the value itself.
     low, high = max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
-    return Estimate(value=share, low=low, high=high, n=n, method="wilson")
+    return Estimate(value=share, low=low, high=high, n=round(n), method="wilson")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import InputError
+from headstart.evaluate.correctness import check_correctness
 from headstart.evaluate.records import PairedDifference
 from headstart.evaluate.weighted import weighted_difference
 
@@ -54,7 +55,7 @@ def paired_difference(
     Source: Agresti and Min 2005, "Simple improved confidence intervals for comparing matched proportions",
         https://doi.org/10.1002/sim.1781, their adjusted Wald interval.
     """
-    a, b = _correctness(correct_a, num_axes=1), _correctness(correct_b, num_axes=1)
+    a, b = (check_correctness(each, ("N",)) for each in (correct_a, correct_b))
     if a.shape != b.shape:
         raise InputError(
             f"{len(a)} and {len(b)} pictures were given, expected the same pictures for both models"
@@ -81,7 +82,7 @@ def rank(
     Raises:
         InputError: the shapes do not fit each other, or a value is out of its range.
     """
-    rows = _correctness(correct, num_axes=2)
+    rows = check_correctness(correct, ("M", "N"))
     second = np.asarray(tie_break, dtype=np.float64)
     if second.shape != (len(rows),) or np.isnan(second).any():
         raise InputError(
@@ -100,16 +101,3 @@ def rank(
     )
     tied = tuple(difference is None or difference.low <= 0 for difference in behind)
     return Ranking(order=tuple(order), behind_best=behind, tied=tied)
-
-
-def _correctness(values: npt.ArrayLike, *, num_axes: int) -> npt.NDArray[np.float64]:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != num_axes or array.size == 0:
-        expected = "(N,)" if num_axes == 1 else "(M, N)"
-        raise InputError(f"correctness of shape {array.shape} was given, expected {expected}, not empty")
-    if not (array.min() >= 0 and array.max() <= 1):  # written so that not-a-number fails too
-        raise InputError(
-            f"correctness from {array.min()} to {array.max()} was given, expected values in [0, 1]",
-            hint="give 1 where the prediction is right and 0 where it is wrong",
-        )
-    return array

@@ -64,3 +64,43 @@ class PairedDifference:
     high: float
     confidence: float
     n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptShare:
+    """What a threshold on the confidence keeps.
+
+    Attributes:
+        threshold: a prediction is kept when its largest probability is at least this, in [0, 1].
+        coverage: share of the pictures that are kept, in [0, 1].
+        accuracy: of those that are kept, in [0, 1].
+    """
+
+    threshold: float
+    coverage: Estimate
+    accuracy: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """Below which confidence a model's answer is "unknown", and what that buys.
+
+    Attributes:
+        target: accuracy that the kept predictions are to reach, in [0, 1].
+        risk: chance, at most, that on new pictures like these they do not reach it.
+        kept: what the threshold keeps of the validation pictures that it was chosen on; None where none
+            could be shown to reach the target.
+        tested: what it keeps of the locked test pictures, which had no say in it; None without any.
+        curve: from the highest threshold to 0, at most 100: what each would keep of the validation pictures.
+    """
+
+    target: float
+    risk: float
+    kept: KeptShare | None
+    tested: KeptShare | None = None
+    curve: tuple[KeptShare, ...] = ()
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold, in [0, 1]; None where none could be shown to reach the target."""
+        return None if self.kept is None else self.kept.threshold

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import InputError
+from headstart.evaluate.correctness import check_correctness
 from headstart.evaluate.intervals import Floats, critical_value, wilson
 from headstart.evaluate.records import Estimate, PairedDifference
 
@@ -55,7 +56,7 @@ def repeated_accuracy(correct: npt.ArrayLike, folds: npt.ArrayLike, *, confidenc
         covered 95 % in the mean, 82 to 92 % in six of these settings, and has no width where all predictions
         are right.
     """
-    rows = _checked(correct)
+    rows = check_correctness(correct, ("R", "N"))
     share = _fitted_share(rows, folds)
     num_pictures, value = rows.shape[1], float(rows.mean())
     n = max(1, round(num_pictures * share))
@@ -92,7 +93,7 @@ def repeated_difference(
 
     Source: as `repeated_accuracy`; Agresti and Min 2005, https://doi.org/10.1002/sim.1781.
     """
-    a, b = _checked(correct_a), _checked(correct_b)
+    a, b = (check_correctness(each, ("R", "N")) for each in (correct_a, correct_b))
     if a.shape != b.shape:
         raise InputError(f"correctness of shapes {a.shape} and {b.shape} was given, expected the same shape")
     share, differences = _fitted_share(a, folds), a - b
@@ -108,18 +109,6 @@ def repeated_difference(
         confidence=confidence,
         n=num_pictures,
     )
-
-
-def _checked(correct: npt.ArrayLike) -> Floats:
-    rows = np.asarray(correct, dtype=np.float64)
-    if rows.ndim != 2 or rows.size == 0:
-        raise InputError(f"correctness of shape {rows.shape} was given, expected (R, N), not empty")
-    if not (rows.min() >= 0 and rows.max() <= 1):  # written so that not-a-number fails too
-        raise InputError(
-            f"correctness from {rows.min()} to {rows.max()} was given, expected values in [0, 1]",
-            hint="give 1 where the prediction is right and 0 where it is wrong",
-        )
-    return rows
 
 
 def _fitted_share(rows: Floats, folds: npt.ArrayLike) -> float:

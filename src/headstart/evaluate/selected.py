@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import InputError
+from headstart.evaluate.correctness import check_correctness
 from headstart.evaluate.intervals import Floats, Integers, critical_value, wilson
 from headstart.evaluate.records import Estimate
 
@@ -69,7 +70,7 @@ def corrected_best(
         https://doi.org/10.1080/01621459.1984.10478062.
     """
     critical_value(confidence)  # its check
-    rows = _checked(correct)
+    rows = check_correctness(correct, ("M", "N"))
     merits = rows if by is None else np.asarray(by, np.float64)
     if merits.shape != rows.shape or not np.isfinite(merits).all():
         raise InputError(f"merits of shape {merits.shape} were given, expected finite ones of {rows.shape}")
@@ -84,18 +85,6 @@ def corrected_best(
     return replace(
         wilson(value * n, n, confidence=confidence), value=value, n=num_pictures, method="corrected"
     )
-
-
-def _checked(correct: npt.ArrayLike) -> Floats:
-    rows = np.asarray(correct, dtype=np.float64)
-    if rows.ndim != 2 or rows.size == 0:
-        raise InputError(f"correctness of shape {rows.shape} was given, expected (M, N), not empty")
-    if not (rows.min() >= 0 and rows.max() <= 1):  # written so that not-a-number fails too
-        raise InputError(
-            f"correctness from {rows.min()} to {rows.max()} was given, expected values in [0, 1]",
-            hint="give 1 where the prediction is right and 0 where it is wrong",
-        )
-    return rows
 
 
 def _score_choices(rows: Floats, merits: Floats, generator: np.random.Generator) -> float:

@@ -14,7 +14,7 @@ from torch import nn
 from headstart.core.errors import InputError, ModelError
 from headstart.models.classifier import Classifier
 
-_BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
 def has_batch_norms(module: nn.Module) -> bool:
@@ -52,7 +52,7 @@ def reestimate_batch_norms(classifier: Classifier, inputs: Iterable[torch.Tensor
     momenta = [norm.momentum for norm in norms]
     num_values: Counter[nn.Module] = Counter()
 
-    def weigh(norm: _BatchNorm, given: tuple[torch.Tensor, ...]) -> None:
+    def weigh(norm: BatchNorm, given: tuple[torch.Tensor, ...]) -> None:
         # As a running mean moves by its momentum, this makes it the mean of all values so far.
         num_values[norm] += given[0].numel()
         norm.momentum = given[0].numel() / num_values[norm]
@@ -100,8 +100,8 @@ def _join_single(inputs: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
         yield waiting
 
 
-def batch_norms(module: nn.Module) -> Iterator[_BatchNorm]:
+def batch_norms(module: nn.Module) -> Iterator[BatchNorm]:
     """Yield the batch norms of a network that keep statistics, in the order they were registered."""
     for each in module.modules():
-        if isinstance(each, _BatchNorm) and each.running_mean is not None:
+        if isinstance(each, BatchNorm) and each.running_mean is not None:
             yield each

@@ -8,7 +8,9 @@ from torch import nn
 
 from headstart.catalog.entry import ModelEntry, Preprocessing
 from headstart.core.errors import InputError, ModelError
+from headstart.models.familiarity import Familiarity
 from headstart.models.feature_points import PointFeatures, place_feature_point, whole_network
+from headstart.models.history import History
 from headstart.models.parts import Parts
 
 
@@ -24,8 +26,13 @@ class Classifier(nn.Module):
         entry: the catalogue's row that it comes from.
         feature_dim: D.
         temperature: logits are divided by it before they become probabilities.
-        network: the code that computes it: "timm/tf_efficientnet_lite0".
+        threshold: where the largest probability is below it, the answer is "unknown"; None where no threshold
+            is known.
+        familiarity: what it knows of its training pictures' features; None where it knows nothing.
+        network: the code that computes it: "timm/tf_efficientnet_lite0", of several side by side with "+"
+            between.
         license: of the weights; "" where unknown.
+        history: how it was fine-tuned; None for a network whose weights are as they were published.
     """
 
     def __init__(
@@ -36,6 +43,7 @@ class Classifier(nn.Module):
         preprocessing: Preprocessing,
         class_names: tuple[str, ...],
         temperature: float = 1.0,
+        threshold: float | None = None,
     ) -> None:
         super().__init__()
         if isinstance(parts.head, nn.Linear) and parts.head.out_features != len(class_names):
@@ -51,6 +59,9 @@ class Classifier(nn.Module):
         self.preprocessing = preprocessing
         self.class_names = class_names if parts.has_classifier else ()
         self.temperature = temperature
+        self.threshold = threshold
+        self.familiarity: Familiarity | None = None
+        self.history: History | None = None
         self.eval()
 
     @property
@@ -130,6 +141,7 @@ class Classifier(nn.Module):
             preprocessing=self.preprocessing,
             class_names=self.class_names,
             temperature=self.temperature,
+            threshold=self.threshold,
         )
 
     def _lacks_classifier(self) -> ModelError:
@@ -153,6 +165,17 @@ class Classifier(nn.Module):
             temperature=temperature,
         )
 
+    def with_temperature(self, temperature: float) -> "Classifier":
+        """Return a classifier that shares all but the temperature, its history included.
+
+        It has no threshold: that was one for other probabilities.
+        """
+        calibrated = self.with_preprocessing(self.preprocessing)
+        calibrated.temperature, calibrated.history = temperature, self.history
+        calibrated.familiarity = self.familiarity
+        calibrated.threshold = None
+        return calibrated
+
     def with_preprocessing(self, preprocessing: Preprocessing) -> "Classifier":
         """Return a classifier that shares all but the preprocessing."""
         parts = Parts(
@@ -162,13 +185,17 @@ class Classifier(nn.Module):
             network=self.network,
             classify=self.classify,
         )
-        return Classifier(
+        other = Classifier(
             parts,
             entry=self.entry,
             preprocessing=preprocessing,
             class_names=self.class_names,
             temperature=self.temperature,
+            threshold=self.threshold,
         )
+        if preprocessing == self.preprocessing:  # else features are others
+            other.familiarity = self.familiarity
+        return other
 
     def with_feature_point(self, point: str) -> "Classifier":
         """Return a network without a head whose features are taken at a point of the network.

@@ -6,9 +6,8 @@ normalised by statistics of something else.
 """
 
 import torch
-from torch import nn
 
-from headstart.models.batch_norm import batch_norms
+from headstart.models.batch_norm import BatchNorm, batch_norms
 from headstart.models.classifier import Classifier
 
 
@@ -34,7 +33,7 @@ def batch_norm_drift(classifier: Classifier, inputs: torch.Tensor) -> float | No
     """
     seen: list[torch.Tensor] = []
 
-    def look(norm: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+    def look(norm: BatchNorm, given: tuple[torch.Tensor, ...]) -> None:
         axes = [0, *range(2, given[0].ndim)]
         seen.append(_distance(given[0].mean(axes, dtype=torch.float64), norm))
 
@@ -74,14 +73,14 @@ def is_training(classifier: Classifier) -> bool:
     return any(module.training for module in classifier.backbone.modules())
 
 
-def _distance(mean: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+def _distance(mean: torch.Tensor, norm: BatchNorm) -> torch.Tensor:
     """Return the median over channels of how far `mean`, of shape (C,), is from a batch norm's own."""
-    deviation = (norm.get_buffer("running_var").double() + norm.eps).sqrt()  # type: ignore[operator]
+    deviation = (norm.get_buffer("running_var").double() + norm.eps).sqrt()
     distance = (mean - _running_mean(norm)).abs() / deviation
     return torch.nan_to_num(distance, nan=torch.inf).median()
 
 
-def _running_mean(norm: nn.Module) -> torch.Tensor:
+def _running_mean(norm: BatchNorm) -> torch.Tensor:
     return norm.get_buffer("running_mean").double()
 
 

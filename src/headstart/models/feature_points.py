@@ -9,7 +9,7 @@ from inside a block.
 import itertools
 import math
 from collections.abc import Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from headstart.core.errors import InputError, ModelError
+from headstart.models.side_by_side import SideBySide
 
 FEATURE_POINTS = ("pooled", "stride16", "stride8", "concat")
 
@@ -116,7 +117,8 @@ def place_feature_point(
     """Return the maps that make up a feature point, and the width D of its features.
 
     Args:
-        network: float32 on the CPU, in eval mode; maps (N, 3, *size) to pooled features.
+        network: float32 on the CPU, in eval mode; maps (N, 3, *size) to pooled features. Of networks side by
+            side each one's maps are taken.
         point: one of `FEATURE_POINTS`.
         size: height and width of the example, in pixels: those that the network was made for.
 
@@ -126,6 +128,8 @@ def place_feature_point(
     """
     if point not in FEATURE_POINTS:
         raise InputError(f"{point!r} is no feature point; they are {', '.join(FEATURE_POINTS)}")
+    if isinstance(network, SideBySide):
+        return _place_side_by_side(network, point, size=size)
     calls, pooled_width = _watch(network, size)
     found = {name: place for name, level in _LEVELS.items() if (place := _last_map(calls, level))}
     if point == "pooled":
@@ -139,6 +143,18 @@ def place_feature_point(
             hint="networks of one resolution, such as most transformers, have no earlier stages: use pooled",
         )
     return (found[point],), found[point].width
+
+
+def _place_side_by_side(
+    network: SideBySide, point: str, *, size: tuple[int, int]
+) -> tuple[tuple[FeatureMap, ...], int]:
+    maps: list[FeatureMap] = []
+    width = 0
+    for name, each in network.networks.named_children():
+        places, own_width = place_feature_point(each, point, size=size)
+        maps += [replace(place, module=f"networks.{name}.{place.module}") for place in places]
+        width += own_width
+    return tuple(maps), width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

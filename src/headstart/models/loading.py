@@ -8,23 +8,44 @@ from torch import nn
 
 from headstart.catalog import find_model
 from headstart.catalog.entry import ModelEntry
+from headstart.catalog.side_by_side import SIGN
 from headstart.core.errors import InputError
 from headstart.core.progress import SILENT, Progress
 from headstart.models import timm_models
 from headstart.models.classifier import Classifier
-from headstart.models.folder import fixed_side, folder_entry, is_model_folder, load_folder
+from headstart.models.folder import (
+    find_model_folder,
+    fixed_side,
+    folder_entry,
+    is_model_folder,
+    load_folder,
+)
 from headstart.models.imagenet import class_names
 from headstart.models.networks import build_network, head_name, own_names
+from headstart.models.parts import Parts
+from headstart.models.side_by_side import SideBySide
 from headstart.weights import fetch, fetched_tensors
 
 
 def resolve(name: str) -> ModelEntry:
     """Return the row that a name means: a model of the catalogue, a checkpoint, or a saved model folder.
 
+    A run's folder means the model in it.
+
     Raises:
         UnknownModelError: nothing has this name.
+        InputError: models that the name sets side by side cannot stand so.
     """
-    return folder_entry(Path(name)) if is_model_folder(Path(name)) else find_model(name)
+    folder = find_model_folder(Path(name))
+    if folder is not None:
+        return folder_entry(folder)
+    saved = next((part for part in name.split(SIGN) if part and is_model_folder(Path(part))), None)
+    if saved is not None:
+        raise InputError(
+            f"{saved} is a saved model folder; it cannot stand side by side with another model",
+            hint=f"name the model it was made from: {folder_entry(Path(saved)).name}",
+        )
+    return find_model(name)
 
 
 def load(
@@ -38,8 +59,8 @@ def load(
     """Return a classifier, in eval mode, float32, on the CPU.
 
     Args:
-        model: a name as `headstart models` lists it, "timm/resnet50@my.safetensors", a saved model folder,
-            or a row of the catalogue.
+        model: a name as `headstart models` lists it, "timm/resnet50@my.safetensors", several with "+" between
+            for networks side by side, a saved model folder, or a row of the catalogue.
         weights: "pretrained" fetches the row's weights; None builds with random ones.
         num_classes: K of a fresh head in place of the one that came with the weights; None keeps that one.
         seed: of everything that is random: the whole network without weights, a fresh head with them.
@@ -73,6 +94,8 @@ def load(
 
 
 def _assemble(entry: ModelEntry, *, pretrained: bool, progress: Progress) -> Classifier:
+    if entry.members:
+        return _assemble_members(entry, pretrained=pretrained, progress=progress)
     tensors = fetched_tensors(fetch(entry, progress=progress), progress=progress) if pretrained else None
     network = network_of(entry)
     if tensors is not None and _is_starter(entry):
@@ -85,6 +108,18 @@ def _assemble(entry: ModelEntry, *, pretrained: bool, progress: Progress) -> Cla
     parts = build_network(network, num_classes=num_classes, tensors=tensors, fixed_side=fixed_side(entry))
     names = class_names(num_classes) if parts.has_classifier else ()
     return Classifier(parts, entry=entry, preprocessing=entry.weights.preprocessing, class_names=names)
+
+
+def _assemble_members(entry: ModelEntry, *, pretrained: bool, progress: Progress) -> Classifier:
+    """Return networks side by side, without a head: each one's own sees its features only."""
+    members = [_assemble(each, pretrained=pretrained, progress=progress) for each in entry.members]
+    parts = Parts(
+        backbone=SideBySide([each.backbone for each in members], [each.preprocessing for each in members]),
+        head=None,
+        feature_dim=sum(each.feature_dim for each in members),
+        network=SIGN.join(each.network for each in members),
+    )
+    return Classifier(parts, entry=entry, preprocessing=entry.weights.preprocessing, class_names=())
 
 
 def network_of(entry: ModelEntry) -> str:

@@ -1,10 +1,14 @@
 """A network taken apart: what makes features, and what makes logits of them."""
 
+import copy
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import nn
 
 from headstart.core.errors import ModelError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -16,7 +20,8 @@ class Parts:
         head: maps features (N, D) to logits (N, K); the identity where the features are the logits; None
             where the logits are no affine map of the pooled features, or there are none.
         feature_dim: D.
-        network: the code that computes it, as provider and architecture: "timm/tf_efficientnet_lite0".
+        network: the code that computes it, as provider and architecture: "timm/tf_efficientnet_lite0"; of
+            networks side by side with "+" between.
         classify: the whole network, pictures (N, 3, H, W) to logits (N, K), for one that classifies without
             such a head: SqueezeNet does so before its pooling, distilled transformers with two heads. It
             shares its tensors with the backbone. None where there is a head, or no classifier.
@@ -48,6 +53,12 @@ def affine_head(layer: object) -> nn.Linear | None:
             linear.bias.data = layer.bias.data
         return linear
     return None
+
+
+def sharing_copy(network: Network) -> Network:
+    """Return a copy of a network's modules on the very same tensors: it may be taken apart, or get hooks."""
+    tensors = (*network.parameters(), *network.buffers())
+    return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
 
 
 def load_tensors(module: nn.Module, tensors: "dict[str, object]", *, network: str) -> None:

@@ -1,6 +1,5 @@
 """Adapter for timm, and for the packages whose tensors are timm's under other names."""
 
-import copy
 import re
 from typing import Any
 
@@ -8,7 +7,7 @@ import timm
 import torch
 
 from headstart.core.errors import ModelError
-from headstart.models.parts import Parts, affine_head, misfit
+from headstart.models.parts import Parts, affine_head, misfit, sharing_copy
 
 
 def head_name(architecture: str) -> str:
@@ -48,12 +47,12 @@ def build(
             pretrained=tensors is not None,
             pretrained_cfg_overlay=overlay,
             num_classes=num_classes,
-            **_size_option(architecture, fixed_side),
+            **size_option(architecture, fixed_side),
         )
     except RuntimeError as error:
         raise misfit(f"timm/{architecture}", error) from error
     head = affine_head(network.get_classifier())
-    whole = _sharing_copy(network) if head is None and num_classes else None
+    whole = sharing_copy(network) if head is None and num_classes else None
     network.reset_classifier(0)
     feature_dim = head.in_features if head is not None else int(network.head_hidden_size)
     return Parts(
@@ -65,13 +64,13 @@ def build(
     )
 
 
-def _sharing_copy(network: torch.nn.Module) -> torch.nn.Module:
-    """Return a copy that stays whole when the network is taken apart, on the very same tensors."""
-    tensors = (*network.parameters(), *network.buffers())
-    return copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
+def create(architecture: str, *, num_classes: int, **options: Any) -> torch.nn.Module:
+    """Return timm's own network, whole, with random tensors."""
+    network: torch.nn.Module = timm.create_model(architecture, num_classes=num_classes, **options)
+    return network
 
 
-def _size_option(architecture: str, fixed_side: int | None) -> dict[str, Any]:
+def size_option(architecture: str, fixed_side: int | None) -> dict[str, Any]:
     """Return what makes timm build for one picture size, {} where it is the architecture's own anyway."""
     native = timm.get_pretrained_cfg(architecture)
     if fixed_side is None or native is None or native.input_size[-1] == fixed_side:

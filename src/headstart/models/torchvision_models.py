@@ -43,7 +43,7 @@ def build(
         ModelError: torchvision has no such architecture, or the tensors do not fit it.
     """
     name = f"torchvision/{architecture}"
-    network = _create(architecture, num_classes, fixed_side)
+    network = create(architecture, num_classes, fixed_side)
     if tensors is not None:
         load_tensors(network, dict(tensors), network=name)
     if architecture in _SQUEEZENETS:
@@ -63,21 +63,30 @@ def class_names() -> tuple[str, ...]:
     return tuple(weights.meta["categories"])
 
 
-def _create(architecture: str, num_classes: int, fixed_side: int | None) -> nn.Module:
+def create(architecture: str, num_classes: int, fixed_side: int | None) -> nn.Module:
+    """Return torchvision's own network, whole, with random tensors.
+
+    Raises:
+        ModelError: torchvision has no such architecture.
+    """
     if architecture not in torchvision.models.list_models(module=torchvision.models):
         raise ModelError(
             f"torchvision {torchvision.__version__} has no classification network {architecture!r}",
             hint="headstart models 'torchvision/*' lists what there is",
         )
-    options: dict[str, bool | int] = {}
-    if fixed_side is not None and architecture.startswith("vit_"):
-        options = {"image_size": fixed_side}
-    if architecture in _CONVERT_INPUT:
-        options = {"transform_input": True, "init_weights": True}
     network: nn.Module = torchvision.models.get_model(
-        architecture, weights=None, num_classes=num_classes, **options
+        architecture, weights=None, num_classes=num_classes, **options_for(architecture, fixed_side)
     )
     return network
+
+
+def options_for(architecture: str, fixed_side: int | None) -> dict[str, bool | int]:
+    """Return what torchvision must be told to build a network as it was trained, beside the classes."""
+    if fixed_side is not None and architecture.startswith("vit_"):
+        return {"image_size": fixed_side}
+    if architecture in _CONVERT_INPUT:
+        return {"transform_input": True, "init_weights": True}
+    return {}
 
 
 def _last_linear(network: nn.Module) -> str:

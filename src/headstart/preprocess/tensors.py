@@ -11,7 +11,8 @@ def to_input(
     """Return a batch of pixels as network input.
 
     Args:
-        pixels: uint8 of shape (N, H, W, 3), red first, on the device of the network.
+        pixels: of shape (N, H, W, 3), red first, from 0 to 255, on the device of the network: uint8, or
+            float32, which may be written over.
         preprocessing: says range, channel order, mean and std.
         dtype: what the network computes in; the scaling itself is always done in float32.
 

@@ -1,8 +1,9 @@
 """A comparison or an audit as one html file: self-contained, no request to anywhere, paths relative.
 
-`html` writes it, `words` says it in sentences (the command's closing lines use them too), `numbers` sets
-values, `charts`, `scatter` and `confusion` draw. What it looks like stands in `templates/`, which travel with
-the wheel.
+`html` writes it, `words` says it in sentences (the command's closing lines use them too), `things_to_know`
+picks three of them; `numbers` sets values, `charts`, `scatter`, `share_charts` and `confusion` draw, `plots`
+hands the same to the script. What it looks like, the script and uPlot stand in `templates/`, which travel
+with the wheel.
 """
 
 from typing import TYPE_CHECKING

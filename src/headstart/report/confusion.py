@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
+from typing import Any
 
 from markupsafe import Markup
+
+from headstart.report.numbers import shorten
 
 Matrix = Sequence[Sequence[int]]
 
@@ -12,6 +15,8 @@ MAX_TABLE_CLASSES = 30
 _LEVELS = 6
 # A side of the picture has at most this many cells; beyond, several classes share one.
 _MAX_CELLS = 200
+_NAME_LIMIT = 60
+_MAX_FILLED = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,23 @@ class ConfusedPair:
     share: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedPair:
+    """Pictures of one class that were taken for another, by two models.
+
+    Attributes:
+        true_class: what they are.
+        predicted_class: what they were taken for.
+        before: how many, by the first model.
+        after: by the second.
+    """
+
+    true_class: str
+    predicted_class: str
+    before: int
+    after: int
+
+
 def heat_rows(confusion: Matrix, class_names: Sequence[str]) -> tuple[HeatRow, ...]:
     """Return the table's rows.
 
@@ -110,6 +132,35 @@ def confused_pairs(confusion: Matrix, class_names: Sequence[str], *, limit: int)
     )
 
 
+def changed_pairs(
+    before: Matrix, after: Matrix, class_names: Sequence[str], *, limit: int
+) -> tuple[ChangedPair, ...]:
+    """Return the pairs of classes that two models mix up, at most `limit`, those with most pictures first.
+
+    Args:
+        before: K rows of K counts of one model, row = true class, column = predicted.
+        after: the same of another, on the same pictures.
+        class_names: K names.
+        limit: how many.
+    """
+    found = [
+        (max(number, after[true][predicted]), true, predicted)
+        for true, counts in enumerate(before)
+        for predicted, number in enumerate(counts)
+        if true != predicted and (number or after[true][predicted])
+    ]
+    found.sort(key=lambda each: (-each[0], each[1], each[2]))
+    return tuple(
+        ChangedPair(
+            true_class=class_names[true],
+            predicted_class=class_names[predicted],
+            before=before[true][predicted],
+            after=after[true][predicted],
+        )
+        for _, true, predicted in found[:limit]
+    )
+
+
 def hardest_classes(confusion: Matrix, class_names: Sequence[str], *, limit: int) -> tuple[HeatRow, ...]:
     """Return the classes that are found least often, without their cells, the worst first.
 
@@ -139,6 +190,25 @@ def grid_picture(confusion: Matrix, *, title: str) -> Markup:
         '<rect class="frame" x="-0.5" y="-0.5" width="{0}" height="{0}"/>'
         '<g transform="translate(0 0.5)" shape-rendering="crispEdges">{2}</g></svg>'
     ).format(size + 1, title, paths)
+
+
+def filled_cells(confusion: Matrix, class_names: Sequence[str]) -> dict[str, Any]:
+    """Return what it takes to read a big matrix: names, totals, filled cells, classes that share a row.
+
+    The fullest cells are there; a matrix with more is too full for a person to read.
+    """
+    filled = [
+        [true, predicted, number]
+        for true, counts in enumerate(confusion)
+        for predicted, number in enumerate(counts)
+        if number
+    ]
+    return {
+        "names": [shorten(name, _NAME_LIMIT) for name in class_names],
+        "totals": [sum(counts) for counts in confusion],
+        "cells": sorted(filled, key=lambda cell: -cell[2])[:_MAX_FILLED],
+        "block": ceil(len(confusion) / _MAX_CELLS),
+    }
 
 
 def _binned(confusion: Matrix, block: int) -> list[list[int]]:

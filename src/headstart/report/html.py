@@ -11,7 +11,20 @@ from markupsafe import Markup
 from headstart.compare.records import Comparison
 from headstart.core.files import write_bytes
 from headstart.preprocess import describe
-from headstart.report import charts, curve, numbers, view, words
+from headstart.report import (
+    charts,
+    class_table,
+    curve,
+    galleries,
+    numbers,
+    plots,
+    share_charts,
+    tuned,
+    view,
+    words,
+)
+from headstart.report.script import script_sources, scripts
+from headstart.report.things_to_know import next_steps, num_doubted, three_things
 from headstart.report.trade_off_words import trade_off_sentence
 
 # Letters that html has no place for; a file name may hold them.
@@ -72,7 +85,19 @@ def _shown(comparison: Comparison, run_dir: Path | None) -> dict[str, Any]:
         "left": view.left(comparison),
         "alarms": view.alarms(comparison),
         "chart": view.cost_chart(comparison),
-        "confusion": view.confusion_view(comparison),
+        "cost_plot": plots.cost_plot(view.cost_points(comparison)),
+        "things": three_things(comparison),
+        "steps": next_steps(comparison),
+        "classes": class_table.class_table(
+            comparison.confusion, comparison.class_names, comparison.class_counts
+        ),
+        "near_ties": galleries.near_ties(comparison, run_dir),
+        "doubted_labels": galleries.doubted_labels(comparison, run_dir),
+        "num_doubted": num_doubted(comparison),
+        "alike": galleries.alike(comparison, run_dir),
+        "has_heat_maps": any(each.heat_map for each in comparison.mistakes),
+        "confusion": view.confusion_view(comparison.confusion, comparison.class_names),
+        "tunings": tuned.shown_tunings(comparison, run_dir),
         "mistakes": view.mistakes(comparison, run_dir),
         "looks": view.looks(comparison),
         "next_command": words.next_command(run_dir),
@@ -107,6 +132,7 @@ def _environment() -> Environment:
         "zip": zip,
         "model_name": words.shown_name,
         "facts": view.candidate_facts,
+        "share_words": class_table.share_words,
     }
     environment.globals |= {
         "words": words,
@@ -117,5 +143,11 @@ def _environment() -> Environment:
         "class_rows": curve.class_rows,
         "trade_off_sentence": trade_off_sentence,
         "significant": numbers.significant,
+        "scripts": scripts,
+        "script_sources": script_sources,
+        "reliability_chart": share_charts.reliability_chart,
+        "reliability_plot": plots.reliability_plot,
+        "coverage_chart": share_charts.coverage_chart,
+        "coverage_plot": plots.coverage_plot,
     }
     return environment

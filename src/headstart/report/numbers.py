@@ -2,17 +2,13 @@
 
 import re
 
+from headstart.core.shown_paths import without_absolute_paths as without_absolute_paths
+
 NBSP = "\u00a0"  # keeps a number and its unit on one line
 MINUS = "\u2212"
 
 # Below this width of an interval whole percents would hide it.
 _NARROW = 0.02
-
-_QUOTED_PATH = re.compile(
-    r"""(?P<quote>['"])(?:/|[A-Za-z]:[\\/])(?:[^'"\n]*[\\/])?(?P<last>[^'"\\/\n]+)[\\/]?(?P=quote)"""
-)
-_POSIX_PATH = re.compile(r"""(?<![\w.~/<])/(?:[^\s/'"<>]+/)+(?P<last>[^\s/'"<>,;:)\]]*)""")
-_WINDOWS_PATH = re.compile(r"""\b[A-Za-z]:[\\/](?:[^\s\\/'"<>]+[\\/])*(?P<last>[^\s\\/'"<>,;:)\]]*)""")
 
 
 def percent(value: float, *, digits: int = 1) -> str:
@@ -79,17 +75,3 @@ def shorten(text: str, limit: int) -> str:
         return text
     head = limit // 2
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
-
-
-def without_absolute_paths(text: str) -> str:
-    """Return `text` with every absolute path in it cut down to its last part.
-
-    A report is passed on; where somebody's home folder lies is nobody's business.
-
-    Example:
-        >>> without_absolute_paths("headstart compare /home/ann/flowers --seed 0")
-        'headstart compare flowers --seed 0'
-    """
-    text = _QUOTED_PATH.sub(r"\g<quote>\g<last>\g<quote>", text.replace("file://", ""))
-    text = _WINDOWS_PATH.sub(lambda found: found["last"] or "…", text)
-    return _POSIX_PATH.sub(lambda found: found["last"] or "…", text)

@@ -59,7 +59,7 @@ def scatter(points: Sequence[Point]) -> Markup:
     """
     axes = _Axes(
         accuracy=accuracy_scale([point.accuracy for point in points]),
-        latency_ticks=_latency_ticks([point.latency_ms for point in points]),
+        latency_ticks=latency_ticks([point.latency_ms for point in points]),
     )
     marks = [_placed(point, axes) for point in sorted(points, key=_drawing_order)]
     parts = [_frame(axes), *(_drawn(mark) for mark in marks), *_labels(marks)]
@@ -98,7 +98,7 @@ class _Mark:
     bottom: float
 
 
-def _latency_ticks(latencies: Sequence[float]) -> list[float]:
+def latency_ticks(latencies: Sequence[float]) -> list[float]:
     """Return the 1-2-5 ticks of a logarithmic axis that holds all latencies with some air on both sides."""
     low, high = min(latencies) / 1.15, max(latencies) * 1.15
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)

@@ -1,14 +1,18 @@
 """The parts of a comparison that the templates show, worked out and put into words."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
+from headstart.catalog.side_by_side import SIGN
 from headstart.compare.records import Alarm, Comparison, Row
 from headstart.evaluate.records import PairedDifference
 from headstart.report import charts, confusion, words
+from headstart.report.galleries import probability_words
 from headstart.report.numbers import (
     NBSP,
     count,
@@ -75,6 +79,7 @@ class ShownMistake:
         probability: of the predicted class, in percent.
         true_probability: of the true class, in percent.
         address: the picture as a data: address; "" where there is none.
+        heat_address: the same of its heat map.
     """
 
     id: str
@@ -83,6 +88,7 @@ class ShownMistake:
     probability: str
     true_probability: str
     address: str
+    heat_address: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +100,15 @@ class Confusion:
         picture: the picture of the matrix for many classes; "" for few.
         pairs: what is mixed up most often.
         hardest: the classes found least often; () for few classes, where the table says it.
+        cells: what the script needs to read the picture: names, pictures of each class, cells that are not
+            empty as true class, predicted class and number, and classes in a row; {} for few classes.
     """
 
     rows: tuple[confusion.HeatRow, ...]
     picture: Markup
     pairs: tuple[confusion.ConfusedPair, ...]
     hardest: tuple[confusion.HeatRow, ...]
+    cells: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +216,14 @@ def confidence(comparison: Comparison) -> str:
 
 def cost_chart(comparison: Comparison) -> Markup:
     """Return the chart of cost against accuracy; "" where fewer than two candidates have a measured cost."""
+    found = cost_points(comparison)
+    return scatter(found) if len(found) > 1 else Markup("")
+
+
+def cost_points(comparison: Comparison) -> list[Point]:
+    """Return the candidates with a measured cost as points of the chart."""
     names = _short_names([row.name for row in comparison.rows])
-    found = [
+    return [
         Point(
             place=place,
             name=names[row.name],
@@ -219,19 +234,27 @@ def cost_chart(comparison: Comparison) -> Markup:
         for place, row in enumerate(scored(comparison), start=1)
         if row.validation is not None and row.cost is not None and row.cost.latency_ms > 0
     ]
-    return scatter(found) if len(found) > 1 else Markup("")
 
 
 def _short_names(names: list[str]) -> dict[str, str]:
     """Return a short form of each name, without the provider where that leaves it unique."""
-    short = {name: words.shown_name(name).partition("/")[2] or words.shown_name(name) for name in names}
+    short = {name: _without_providers(words.shown_name(name)) for name in names}
     shared = Counter(short.values())
     return {name: text if shared[text] == 1 else words.shown_name(name) for name, text in short.items()}
 
 
-def confusion_view(comparison: Comparison) -> Confusion | None:
-    """Return the confusion matrix for reading; None where there is none."""
-    matrix, names = comparison.confusion, comparison.class_names
+def _without_providers(name: str) -> str:
+    """Return a name without "timm/" at its beginning, and before each of several names side by side."""
+    return SIGN.join(each.partition("/")[2] or each for each in name.split(SIGN))
+
+
+def confusion_view(matrix: confusion.Matrix, names: Sequence[str]) -> Confusion | None:
+    """Return a confusion matrix for reading; None where there is none.
+
+    Args:
+        matrix: K rows of K counts, row = true class, column = predicted; () for none.
+        names: of the K classes.
+    """
     if not matrix:
         return None
     small = len(matrix) <= confusion.MAX_TABLE_CLASSES
@@ -243,6 +266,7 @@ def confusion_view(comparison: Comparison) -> Confusion | None:
         picture=Markup("") if small else confusion.grid_picture(matrix, title=title),
         pairs=confusion.confused_pairs(matrix, names, limit=5 if small else _MAX_PAIRS),
         hardest=() if small else confusion.hardest_classes(matrix, names, limit=_MAX_HARDEST),
+        cells={} if small else confusion.filled_cells(matrix, names),
     )
 
 
@@ -253,20 +277,13 @@ def mistakes(comparison: Comparison, run_dir: Path | None) -> tuple[ShownMistake
             id=mistake.id,
             true_class=mistake.true_class,
             predicted_class=mistake.predicted_class,
-            probability=_probability(mistake.probability),
-            true_probability=_probability(mistake.true_probability),
+            probability=probability_words(mistake.probability),
+            true_probability=probability_words(mistake.true_probability),
             address=picture_address(run_dir, mistake.thumbnail),
+            heat_address=picture_address(run_dir, mistake.heat_map),
         )
         for mistake in comparison.mistakes[:MAX_MISTAKES]
     )
-
-
-def _probability(value: float) -> str:
-    if 0 < value < 0.005:
-        return f"<{NBSP}1{NBSP}%"
-    if 0.995 <= value < 1:
-        return f">{NBSP}99{NBSP}%"
-    return percent(value, digits=0)
 
 
 def looks(comparison: Comparison) -> tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...]:
@@ -282,10 +299,11 @@ def candidate_facts(row: Row) -> tuple[tuple[str, str], ...]:
     facts = []
     if row.entry is not None:
         weights = row.entry.weights
+        digests = [each.weights.sources[0].sha256 for each in row.entry.singles]
         trained_on = f" (trained on {weights.pretrained_on})" if weights.pretrained_on else ""
         facts += [
             ("weights", f"{weights.tag}{trained_on}"),
-            ("weights sha256", weights.sources[0].sha256),
+            ("weights sha256", ", ".join(filter(None, digests))),
             ("licence of the weights", weights.license),
         ]
     facts += [

@@ -1,10 +1,11 @@
 """What a comparison says, in sentences for somebody who has never heard of a confidence interval."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 from headstart.compare.records import MODEL_FOLDER, Comparison, Protocol, Row
-from headstart.evaluate.records import Estimate, Evaluation
+from headstart.evaluate.records import Estimate, Evaluation, Rejection
 from headstart.report.numbers import (
     NBSP,
     count,
@@ -49,6 +50,8 @@ def how_sure(accuracy: Estimate, protocol: Protocol) -> str:
     pictures = "picture" if accuracy.n == 1 else "pictures"
     if protocol.estimate == "locked test":
         return f"{interval}, measured on {count(accuracy.n)} {pictures} never used before"
+    if protocol.estimate == "validation":
+        return f"{interval}, from the {count(accuracy.n)} {pictures} that it was chosen on: rather too good"
     return f"{interval}, from {count(accuracy.n)} {pictures}, each judged by a model that had not seen it"
 
 
@@ -144,8 +147,27 @@ def selection_sentences(comparison: Comparison) -> tuple[str, ...]:
         "Models are compared with the best one on the same pictures. A model counts as tied when the "
         "interval of their difference, widened for the number of comparisons, includes zero."
     )
-    after = "The chosen model's head was then trained again, on all pictures that are not locked away."
-    return (how, tie, after) if comparison.chosen else (how, tie)
+    tuned = tuple(_tuned_sentences(comparison))
+    return (how, tie, *tuned, _after(comparison)) if comparison.chosen else (how, tie, *tuned)
+
+
+def _tuned_sentences(comparison: Comparison) -> Iterator[str]:
+    """Yield how fine-tuned networks were judged; nothing where there are none."""
+    if comparison.tunings:
+        yield (
+            "The best candidates were fine-tuned as well, and judged on the same pictures. Such a network is "
+            "chosen only where the interval of its gain over its own probe is above zero."
+        )
+
+
+def _after(comparison: Comparison) -> str:
+    """Return what was done with the chosen model after the choice."""
+    if comparison.chosen in {each.name for each in comparison.tunings}:
+        return (
+            "The chosen network is kept as it was judged: trained on the training pictures alone; validation "
+            "pictures chose its epoch and its temperature."
+        )
+    return "The chosen model's head was then trained again, on all pictures that are not locked away."
 
 
 def race_sentences(comparison: Comparison) -> tuple[str, ...]:
@@ -177,6 +199,11 @@ def estimate_sentences(comparison: Comparison) -> tuple[str, ...]:
             f"The final figures come from a test set of {count(protocol.num_test)} pictures. {origin} was "
             "locked away and had no say in ranking, ties or choice.",
             looks_sentence(comparison),
+        )
+    if protocol.estimate == "validation":
+        return (
+            f"No test set was locked away. The figures come from the {count(protocol.num_validation)} "
+            "validation pictures that ranking and choice rest on, and are rather too good.",
         )
     return (
         "No test set was locked away: that takes 500 pictures, and 20 of every class. The figures come from "
@@ -210,6 +237,44 @@ def repeat_sentences(comparison: Comparison) -> tuple[str, ...]:
         return seed, intervals, time
     calibrated = f"The chosen model's logits are divided by {comparison.temperature:.3g} to calibrate it."
     return seed, intervals, calibrated, time
+
+
+def calibration_sentence(comparison: Comparison) -> str:
+    """Return whether the chosen model is right as often as it says."""
+    found = comparison.calibration
+    if found is None:
+        return ""
+    before, after = percent(found.error_before), percent(found.error_after)
+    fresh = (
+        "" if found.is_fresh else " The same pictures decided the temperature, so this is rather too good."
+    )
+    return (
+        f"Of the pictures that the model is 80{NBSP}% sure of, 80{NBSP}% should be right: a dot on the "
+        f"dashed line. Dividing its logits by the temperature {comparison.temperature:.3g} took the mean gap "
+        f"between sure and right from {before} to {after}.{fresh}"
+    )
+
+
+def rejection_words(rejection: Rejection) -> str:
+    """Return below which confidence an answer is "unknown" and what that buys, in words."""
+    target = percent(rejection.target)
+    if rejection.kept is None:
+        return (
+            f"No threshold could be shown to make {target} of the answers right: that takes more validation "
+            "pictures. So it always answers."
+        )
+    kept = rejection.tested or rejection.kept
+    where = (
+        "test pictures, which had no say in it"
+        if rejection.tested
+        else "validation pictures it was chosen on"
+    )
+    return (
+        f"An answer is “unknown” where the model is less than {percent(kept.threshold)} sure. Then "
+        f"{percent(kept.coverage.value, digits=0)} of the pictures get an answer, and "
+        f"{percent(kept.accuracy.value)} of these are right (95{NBSP}% interval "
+        f"{percent_span(kept.accuracy.low, kept.accuracy.high)}), on the {where}. The aim was {target}."
+    )
 
 
 METRICS = (

@@ -1,4 +1,4 @@
-"""Passes over rows that lie in an accelerator's memory, computed by torch."""
+"""Passes over rows on an accelerator, computed by torch."""
 
 from typing import Any
 
@@ -9,50 +9,58 @@ import torch
 from headstart.core.errors import InputError
 from headstart.train.rows import Floats, Index, Integers, Pass, Weights, blocks
 
-NUM_SCORES = 2**25
-"""As many scores are held at once: 128 MiB in float32."""
+NUM_VALUES = 2**25
+"""As many scores, or features on their way, are held at once: 128 MiB in float32."""
+
+MAX_SHARE = 0.5
+"""Of a device's free memory: larger features stay on the host, from where each pass sends them anew."""
 
 
 class DeviceRows:
-    """Rows on a device of torch.
+    """Rows that are computed on a device of torch.
 
     Args:
-        features: of shape (N, D), on the device.
+        features: of shape (N, D), on the device; or on the host, from where every pass sends them in blocks.
         labels: int64 of shape (N,), in [0, K), on the host.
+        device: where to compute.
     """
 
-    def __init__(self, features: torch.Tensor, labels: Integers) -> None:
-        self.features, self.labels = features, labels
+    def __init__(self, features: torch.Tensor, labels: Integers, *, device: torch.device) -> None:
+        self.features, self.labels, self.device = features, labels, device
         self.num_features = features.shape[1]
         self.dtype: np.dtype[Any] = _DTYPES[features.dtype]
-        self._targets = torch.from_numpy(labels).to(features.device)
+        self._targets = torch.from_numpy(labels).to(device)
 
     @classmethod
     def sent(cls, features: Floats, labels: Integers, *, device: torch.device) -> "DeviceRows":
-        """Return rows whose features, of shape (N, D), are copied from the host to the device."""
-        return cls(torch.from_numpy(features).to(device), labels)
+        """Return rows whose features, of shape (N, D), are copied from the host where the device has room."""
+        held = torch.from_numpy(features)
+        if features.nbytes <= MAX_SHARE * _free_bytes(device):
+            held = held.to(device)
+        return cls(held, labels, device=device)
 
     def __getitem__(self, index: Index) -> "DeviceRows":
         chosen = index if isinstance(index, slice) else torch.from_numpy(index).to(self.features.device)
-        return DeviceRows(self.features[chosen], self.labels[index])
+        return DeviceRows(self.features[chosen], self.labels[index], device=self.device)
 
     @torch.no_grad()
     def passed(self, weights: Weights) -> Pass:
-        """Return the means over all rows at these weights."""
+        """Return the sums over all rows at these weights."""
         coef, bias = self._on_device(weights)
-        num_rows, loss = len(self.labels), 0.0
+        loss = 0.0
         slope, intercept = torch.zeros_like(coef), torch.zeros_like(bias)
         for block in self._blocks(len(coef)):
-            features, targets = self.features[block], self._targets[block, None]
+            features, targets = self.features[block].to(self.device), self._targets[block, None]
             scores = torch.addmm(bias, features, coef.T)  # (B, K)
             loss += float(_softmax_in_place(scores, targets).sum())
             scores.scatter_add_(1, targets, torch.full_like(targets, -1, dtype=scores.dtype))
             intercept += scores.sum(dim=0)
             slope.addmm_(scores.T, features)
         return Pass(
-            loss=loss / num_rows,
-            coef=(slope / num_rows).cpu().numpy(),
-            intercept=(intercept / num_rows).cpu().numpy(),
+            num_rows=len(self.labels),
+            loss=loss,
+            coef=slope.cpu().numpy(),
+            intercept=intercept.cpu().numpy(),
         )
 
     @torch.no_grad()
@@ -61,16 +69,17 @@ class DeviceRows:
         coef, bias = self._on_device(weights)
         parts = []
         for block in self._blocks(len(coef)):
-            scores = torch.addmm(bias, self.features[block], coef.T)
+            scores = torch.addmm(bias, self.features[block].to(self.device), coef.T)
             parts.append(_softmax_in_place(scores, self._targets[block, None]).cpu())
         return torch.cat(parts).numpy().astype(np.float64)
 
     def _on_device(self, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
-        device = self.features.device
-        return torch.from_numpy(weights.coef).to(device), torch.from_numpy(weights.intercept).to(device)
+        coef, intercept = torch.from_numpy(weights.coef), torch.from_numpy(weights.intercept)
+        return coef.to(self.device), intercept.to(self.device)
 
     def _blocks(self, num_classes: int) -> list[slice]:
-        return list(blocks(slice(0, len(self.labels)), max(1, NUM_SCORES // num_classes)))
+        height = max(1, NUM_VALUES // max(num_classes, self.num_features))
+        return list(blocks(slice(0, len(self.labels)), height))
 
 
 _DTYPES: dict[torch.dtype, np.dtype[Any]] = {
@@ -96,6 +105,11 @@ def check_device(device: str | torch.device, *, dtype: npt.DTypeLike) -> torch.d
             hint="leave it out, or give 'cpu'",
         ) from error
     return found
+
+
+def _free_bytes(device: torch.device) -> float:
+    """Return how much memory of a device is free; of those that do not say, all that could be needed."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else float("inf")
 
 
 def _softmax_in_place(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -127,9 +127,11 @@ def fit_weights(
     coordinates = _Coordinates.at(start, strength=strength, curvature=curvature)
 
     def objective(weights: Weights, passed: Pass) -> tuple[float, npt.NDArray[np.float64]]:
-        slope = passed.coef + rows.dtype.type(strength) * weights.coef  # (K, D)
+        num_rows = rows.dtype.type(passed.num_rows)
+        slope = passed.coef / num_rows + rows.dtype.type(strength) * weights.coef  # (K, D)
         penalty = strength / 2 * float(np.vdot(weights.coef, weights.coef))
-        return passed.loss + penalty, coordinates.from_slopes(slope, passed.intercept)
+        loss = passed.loss / passed.num_rows + penalty
+        return loss, coordinates.from_slopes(slope, passed.intercept / num_rows)
 
     value, slope = objective(start, passed)
     # Divided by where it starts, so that the tolerance means the same for a loss of 2 and of 0.001.

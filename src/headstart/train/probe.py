@@ -3,12 +3,13 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
 from headstart.core.errors import InputError
+from headstart.embed.matrix import empty_matrix
 from headstart.train.folds import Layout, lay_out
 from headstart.train.logistic import Curvature, fit_weights
 from headstart.train.rows import Floats, HostRows, Integers, Rows, Weights, blocks, each_piece, logits
@@ -35,6 +37,7 @@ FINAL_TOLERANCE = 3e-7
 """For the weights that are kept: on 1,000 of scikit-learn's digits the probabilities are then within 0.0002
 to 0.004, the weaker the penalty the more, of those of a run to the end."""
 
+_PREDICTED_ROWS = 8192  # at once: what is made on the way to a result is no larger than that of so many
 _CACHED_ROWS = 128  # 128 rows of 1,280 features in float64 are 1.3 MB
 
 
@@ -51,7 +54,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
     seed give the same probe.
 
     On the processor it uses as many threads as NumPy's BLAS may (and no more than torch, once that is
-    imported); beside the features it holds one standardised copy of them.
+    imported). Beside the features it has one standardised copy of them, which above a gigabyte lies in a file
+    of the cache's folder. Both are read block by block, so features may lie in a file that is mapped
+    into memory (`numpy.memmap`): what is held beside does not grow with N but for some numbers a row.
 
     Args:
         strengths: of the L2 penalty, above 0, in any order; None: `STRENGTHS`. In terms of scikit-learn's
@@ -111,6 +116,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
         Raises:
             InputError: there is only one class, or a parameter of the probe is out of its range.
+            StorageError: there is no room for a copy that is larger than a gigabyte.
             ValueError: scikit-learn refused the arrays.
         """
         features, targets = validate_data(self, X, y, dtype=(np.float64, np.float32))
@@ -178,7 +184,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Raises:
             ValueError: scikit-learn refused the array, or the probe is not fitted.
         """
-        scores = self._logits(X)
+        scores = np.concatenate(list(self._logits(X)))
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict_proba(self, X: npt.ArrayLike) -> Floats:
@@ -190,10 +196,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Raises:
             ValueError: scikit-learn refused the array, or the probe is not fitted.
         """
-        scores = self._logits(X)
-        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        probabilities: Floats = scores / scores.sum(axis=1, keepdims=True)
-        return probabilities
+        return np.concatenate([softmax(scores, axis=1) for scores in self._logits(X)])
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the most probable class of each row: of shape (N,), in the dtype of `classes_`.
@@ -204,14 +207,17 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         Raises:
             ValueError: scikit-learn refused the array, or the probe is not fitted.
         """
-        scores = self._logits(X)  # first: it is what notices an unfitted probe
-        predicted: npt.NDArray[Any] = self.classes_[scores.argmax(axis=1)]
+        best = np.concatenate([scores.argmax(axis=1) for scores in self._logits(X)])
+        predicted: npt.NDArray[Any] = self.classes_[best]
         return predicted
 
-    def _logits(self, X: npt.ArrayLike) -> Floats:
+    def _logits(self, X: npt.ArrayLike) -> Iterator[Floats]:
+        """Yield the logits of blocks of rows, each of shape (B, K)."""
         check_is_fitted(self)
         features = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        return logits(features, Weights(coef=self.coef_, intercept=self.intercept_))
+        weights = Weights(coef=self.coef_, intercept=self.intercept_)
+        for block in blocks(slice(0, len(features)), _PREDICTED_ROWS):
+            yield logits(features[block], weights)
 
 
 def _checked_strengths(strengths: npt.ArrayLike | None) -> tuple[float, ...]:
@@ -247,7 +253,7 @@ def _standardised(X: Floats, order: Integers, *, pool: Executor) -> tuple[Floats
     Returns:
         The features, of shape (N, D), which are the one copy that is made; float64 (D,); float64 (D,).
     """
-    num_rows, features = len(X), np.empty(X.shape, X.dtype)
+    num_rows, features = len(X), empty_matrix(X.shape, X.dtype)
     exact_mean = _sum(lambda block: X[block].sum(axis=0, dtype=np.float64), num_rows, pool=pool) / num_rows
     mean = exact_mean.astype(X.dtype)
 

@@ -7,6 +7,8 @@ the processor's cache. Nothing of shape (N, K) is held.
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -40,17 +42,27 @@ class Weights:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pass:
-    """Means over the rows at some weights.
+    """Sums over some rows at some weights; those of shards add up (`+`) to those of all.
 
     Attributes:
+        num_rows: how many there are.
         loss: of the cross-entropy, in nats.
         coef: of its slope by the weights: floats of shape (K, D).
         intercept: of its slope by the intercepts: floats of shape (K,).
     """
 
+    num_rows: int
     loss: float
     coef: Floats
     intercept: Floats
+
+    def __add__(self, other: "Pass") -> "Pass":
+        return Pass(
+            num_rows=self.num_rows + other.num_rows,
+            loss=self.loss + other.loss,
+            coef=self.coef + other.coef,
+            intercept=self.intercept + other.intercept,
+        )
 
 
 class Rows(Protocol):
@@ -70,7 +82,7 @@ class Rows(Protocol):
         """Return some of the rows; of a slice without a copy."""
 
     def passed(self, weights: Weights) -> Pass:
-        """Return the means over all rows at these weights, in the rows' dtype."""
+        """Return the sums over all rows at these weights, in the rows' dtype."""
 
     def cross_entropies(self, weights: Weights) -> npt.NDArray[np.float64]:
         """Return -log probability of each row's label in nats: float64 of shape (N,)."""
@@ -93,36 +105,26 @@ class HostRows:
         return HostRows(self.features[index], self.labels[index], pool=self._pool)
 
     def passed(self, weights: Weights) -> Pass:
-        """Return the means over all rows at these weights."""
+        """Return the sums over all rows at these weights."""
         transposed = np.ascontiguousarray(weights.coef.T)
         pieces = each_piece(
             lambda piece: self._sums(piece, transposed, weights.intercept), len(self.labels), pool=self._pool
         )
-        total = next(pieces)
-        for sums in pieces:
-            for whole, part in zip(total, sums, strict=True):
-                whole += part
-        loss, coef, intercept = total
-        coef /= len(self.labels)
-        intercept /= len(self.labels)
-        return Pass(loss=float(loss[0]) / len(self.labels), coef=coef, intercept=intercept)
+        return reduce(add, pieces)
 
-    def _sums(
-        self, piece: slice, transposed: Floats, bias: Floats
-    ) -> tuple[npt.NDArray[np.float64], Floats, Floats]:
-        """Return the sums of the loss, of shape (1,), and of both slopes over a piece."""
+    def _sums(self, piece: slice, transposed: Floats, bias: Floats) -> Pass:
         num_features, num_classes = transposed.shape
-        loss, slope = np.zeros(1), np.zeros((num_classes, num_features), self.dtype)
+        loss, slope = 0.0, np.zeros((num_classes, num_features), self.dtype)
         intercept, of_block = np.zeros(num_classes, self.dtype), np.empty_like(slope)
         for block in blocks(piece, block_rows(num_features, num_classes)):
             features, labels = self.features[block], self.labels[block]
             scores = features @ transposed  # (B, K)
             scores += bias
-            loss += softmax_in_place(scores, labels).sum()
+            loss += float(softmax_in_place(scores, labels).sum())
             scores[np.arange(len(labels)), labels] -= 1
             intercept += scores.sum(axis=0)
             slope += np.matmul(scores.T, features, out=of_block)
-        return loss, slope, intercept
+        return Pass(num_rows=piece.stop - piece.start, loss=loss, coef=slope, intercept=intercept)
 
     def cross_entropies(self, weights: Weights) -> npt.NDArray[np.float64]:
         """Return -log probability of each row's label in nats: float64 of shape (N,)."""
@@ -166,16 +168,6 @@ def logits(features: Floats, weights: Weights) -> Floats:
     """Return the scores of N rows of features: floats of shape (N, K)."""
     scores: Floats = features @ weights.coef.T + weights.intercept
     return scores
-
-
-def cross_entropies(scores: Floats, labels: Integers) -> npt.NDArray[np.float64]:
-    """Return -log softmax probability of each label in nats: float64 of shape (N,).
-
-    Args:
-        scores: floats of shape (N, K).
-        labels: int64 of shape (N,), in [0, K).
-    """
-    return softmax_in_place(scores.copy(), labels)
 
 
 def softmax_in_place(scores: Floats, labels: Integers) -> npt.NDArray[np.float64]:

@@ -6,11 +6,12 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from headstart.core.errors import InputError
-from headstart.train.rows import Floats, Integers, cross_entropies
+from headstart.train.rows import Floats, Integers, blocks, softmax_in_place
 
 HOTTEST = 20.0
 """Temperatures are looked for from 1 / this to this."""
 
+_BLOCK_VALUES = 2**18  # logits at once: 2 MiB in float64, which a processor's cache holds
 _FLOOR = math.log(np.finfo(np.float32).tiny)  # what came out as 0 in float32 was hardly less than this
 
 
@@ -33,11 +34,15 @@ def fit_temperature(logits: Floats, labels: Integers) -> float:
         section 4.2.
     """
     _check(logits, labels)
-    scores = logits.astype(np.float64)
-    scores = np.maximum(scores - scores.max(axis=1, keepdims=True), _FLOOR)
+    parts = list(blocks(slice(0, len(labels)), max(1, _BLOCK_VALUES // logits.shape[1])))
+
+    def of_part(part: slice, sharpness: float) -> float:
+        scores = logits[part].astype(np.float64)
+        scores = np.maximum(scores - scores.max(axis=1, keepdims=True), _FLOOR) * sharpness
+        return float(softmax_in_place(scores, labels[part]).sum())
 
     def loss(log_temperature: float) -> float:
-        return float(cross_entropies(scores * math.exp(-log_temperature), labels).mean())
+        return sum(of_part(part, math.exp(-log_temperature)) for part in parts) / len(labels)
 
     end = math.log(HOTTEST)
     found = minimize_scalar(loss, bounds=(-end, end), method="bounded", options={"xatol": 1e-4})

@@ -10,8 +10,8 @@ from typing import IO, Literal, TypeAlias
 
 from headstart.catalog.entry import ModelEntry, WeightsSource
 from headstart.catalog.places import fetched_path
-from headstart.catalog.search import find_model
-from headstart.core.errors import CorruptWeightsError, InputError, UnknownModelError
+from headstart.catalog.search import find_single
+from headstart.core.errors import CorruptWeightsError, InputError
 from headstart.core.files import atomic_path, storage_errors
 from headstart.core.progress import SILENT, Progress
 from headstart.weights.checks import expected_digest, sources_to_use
@@ -223,13 +223,8 @@ def _take(
 
 def _row_called(name: str) -> ModelEntry | None:
     """Return the row with exactly this full name; a bundle must not name files of this machine."""
-    if "@" in name:
-        return None
-    try:
-        entry = find_model(name)
-    except UnknownModelError:
-        return None
-    return entry if entry.name == name else None
+    entry = None if "@" in name else find_single(name)
+    return entry if entry is not None and entry.name == name else None
 
 
 def _source_of(model: BundledWeights, sources: Sequence[WeightsSource]) -> WeightsSource | None:

@@ -13,6 +13,7 @@ from headstart.catalog.search import list_models
 from headstart.core.errors import (
     CorruptWeightsError,
     HeadstartError,
+    InputError,
     MissingExtraError,
     RefusedSourceError,
     UnreachableError,
@@ -49,7 +50,8 @@ def fetch(entry: ModelEntry | WeightsEntry, *, sha256: str = "", progress: Progr
         progress: counts the bytes of a download, and is told of a damaged copy and of a wait.
 
     Raises:
-        InputError: `sha256` is no whole sha256, or the catalogue contradicts it.
+        InputError: `sha256` is no whole sha256, the catalogue contradicts it, or the row is of models side by
+            side, which have a file each.
         MissingExtraError: the weights are in a package that is not installed.
         UnreachableError: a source cannot be reached and no other has it, or requests are forbidden.
         RefusedSourceError: no host that has the file proves who it is, and no whole sha256 is known.
@@ -57,6 +59,8 @@ def fetch(entry: ModelEntry | WeightsEntry, *, sha256: str = "", progress: Progr
         WeightsError: the sources answered, but none with the file.
         StorageError: the disk is full, or the folder may not be written to.
     """
+    if isinstance(entry, ModelEntry) and len(entry.singles) > 1:
+        raise InputError(f"{entry.name} has no weights file of its own", hint="fetch each of its .members")
     weights = entry.weights if isinstance(entry, ModelEntry) else entry
     sources = sources_to_use(weights, sha256)
     failures: list[HeadstartError] = []

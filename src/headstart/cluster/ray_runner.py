@@ -1,0 +1,206 @@
+"""A `Runner` whose pieces are run by the workers of a Ray cluster."""
+
+import pickle
+import re
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import ray
+import torch
+
+from headstart.cluster.carrying import carry, first_digest
+from headstart.cluster.nodes import Node, ask_each, list_nodes, only_on, share_out
+from headstart.core.errors import ClusterError, HeadstartError
+from headstart.data import ImageDataset
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_NUM_CARRIERS = 4  # that read files here and hand them on, at a time
+# Pieces that are handed to Ray at a time: enough that workers hardly ever wait, few enough that the list of
+# fifty million pictures, or of a pipe that never ends, is never here at once.
+_PIECES_A_WORKER = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRate:
+    """What the workers of one node did so far.
+
+    Attributes:
+        num_pieces: that they ran.
+        num_pictures: in these.
+        seconds: that they worked, summed over the node's workers.
+    """
+
+    num_pieces: int = 0
+    num_pictures: int = 0
+    seconds: float = 0.0
+
+    def grown(self, num_pictures: int, seconds: float) -> "NodeRate":
+        """Return the same after one more piece."""
+        return NodeRate(
+            num_pieces=self.num_pieces + 1,
+            num_pictures=self.num_pictures + num_pictures,
+            seconds=self.seconds + seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Answer:
+    """What comes back of one piece: results, or the error that ended it."""
+
+    results: tuple[Any, ...]
+    error: Exception | None
+    node: str
+    num_pictures: int
+    seconds: float
+
+
+class RayRunner:
+    """Runs pieces on a cluster that this process is connected to; see `headstart.cluster.connect`.
+
+    Ray Data streams the pieces: results come back in order while later pieces are on their way, and what was
+    on a worker or node that is lost is run again elsewhere. Workers are processes of Ray, which stay from job
+    to job with all that they have imported.
+
+    Attributes:
+        nodes: of the cluster when it was connected to.
+        share: what each worker gets.
+        rates: what each node did so far, by the node's id.
+    """
+
+    is_local = False
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self.nodes = tuple(nodes)
+        self.share = share_out(nodes)
+        self.rates: dict[str, NodeRate] = {}
+
+    @property
+    def num_workers(self) -> int:
+        """How many pieces run at the same time."""
+        return self.share.num_workers
+
+    def map(
+        self, function: Callable[[Item], Iterable[Result]], items: Iterable[Item], *, what: str = ""
+    ) -> Generator[Result, None, None]:
+        """Yield what ``function`` yields for each of `items`, in their order.
+
+        Pictures that only this machine can read are read here, and sent with their piece.
+
+        Raises:
+            ClusterError: Ray failed, or no worker is left.
+            HeadstartError: what ``function`` raised; any other error of its as it is, too.
+        """
+        kept = ray.put(pickle.dumps(function))  # held here: a worker that is new may ask for it at any time
+        left = iter(items)
+        while pieces := list(islice(left, _PIECES_A_WORKER * self.num_workers)):
+            for answer in self._stream(kept, pieces, what):
+                before = self.rates.get(answer.node, NodeRate())
+                self.rates[answer.node] = before.grown(answer.num_pictures, answer.seconds)
+                if answer.error is not None:
+                    raise answer.error
+                yield from answer.results
+
+    def describe(self) -> list[str]:
+        """Return for each node that did something its pieces, pictures, and their rate while it worked."""
+        addresses = {node.id: node.address for node in self.nodes}
+        return [
+            f"node {addresses.get(node_id, 'that came later')} ({node_id[:6]}): {rate.num_pieces} pieces, "
+            f"{rate.num_pictures:,} pictures, {rate.num_pictures / max(rate.seconds, 1e-9):,.0f} a second"
+            for node_id, rate in sorted(self.rates.items())
+        ]
+
+    def _stream(self, kept: Any, pieces: Sequence[Any], what: str) -> Generator[_Answer, None, None]:
+        stream = ray.data.from_items([pickle.dumps(each) for each in pieces], override_num_blocks=len(pieces))
+        stream.context.execution_options.preserve_order = True
+        if not self._can_read(pieces[0]):
+            stream = stream.map_batches(
+                _carry_all,
+                batch_size=None,
+                num_cpus=0,  # this node may have none to give
+                compute=ray.data.TaskPoolStrategy(size=min(_NUM_CARRIERS, len(pieces))),
+                label_selector=only_on(ray.get_runtime_context().get_node_id()),
+            )
+        stream = stream.map_batches(
+            _run_all,
+            fn_kwargs={"kept": [kept], "num_cores": self.share.num_cores},
+            batch_size=None,
+            num_cpus=self.share.num_cores,
+            num_gpus=self.share.num_gpus or None,
+        )
+        stream.set_name(re.sub(r"[^A-Za-z0-9.]+", "-", what) or "pieces")  # a file of Ray's bears it
+        try:
+            for batch in stream.iter_batches(batch_size=None):
+                for text in batch["answer"]:
+                    yield pickle.loads(text)
+        except ray.exceptions.RayError as error:
+            raise ClusterError(
+                f"the cluster failed at {what or 'its work'}: {_first_line(error)}",
+                hint="what was done is kept; run the same command again, and see headstart cluster status",
+            ) from error
+
+    def _can_read(self, piece: object) -> bool:
+        """Return whether every node finds the same first picture where this process does."""
+        if not isinstance(piece, ImageDataset) or not len(piece):
+            return True
+        first = piece.select([0])
+        here = first_digest(first)
+        return all(there == here for _, there in ask_each(list_nodes(), first_digest, first))
+
+
+def _carry_all(batch: dict[str, Any]) -> dict[str, Any]:
+    return {"item": _column(pickle.dumps(carry(pickle.loads(each))) for each in batch["item"])}
+
+
+def _run_all(batch: dict[str, Any], *, kept: list[Any], num_cores: int) -> dict[str, Any]:
+    """Run the pieces of a batch in a worker."""
+    torch.set_num_threads(num_cores)
+    function = _function_of(kept[0])
+    return {"answer": _column(pickle.dumps(_run(function, pickle.loads(each))) for each in batch["item"])}
+
+
+def _run(function: Callable[[Any], Iterable[Any]], item: Any) -> _Answer:
+    started = time.perf_counter()
+    results: list[Any] = []
+    error = None
+    try:
+        results.extend(function(item))
+    except HeadstartError as raised:  # of any other error Ray tells with its traceback
+        error = raised
+    return _Answer(
+        results=tuple(results),
+        error=error,
+        node=ray.get_runtime_context().get_node_id(),
+        num_pictures=len(item) if isinstance(item, ImageDataset) else 0,
+        seconds=time.perf_counter() - started,
+    )
+
+
+_functions: dict[str, Callable[[Any], Iterable[Any]]] = {}
+"""Of this worker: the function of the job that it works for, with the state that it keeps."""
+
+
+def _function_of(kept: Any) -> Callable[[Any], Iterable[Any]]:
+    key = kept.hex()
+    if key not in _functions:
+        _functions.clear()  # a network of a job that is over is not needed any more
+        _functions[key] = pickle.loads(ray.get(kept))
+    return _functions[key]
+
+
+def _column(values: Iterable[bytes]) -> Any:
+    """Return bytes as an array of objects: NumPy's own arrays of bytes would lose zeros at the end."""
+    held = list(values)
+    column = np.empty(len(held), object)
+    column[:] = held
+    return column
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

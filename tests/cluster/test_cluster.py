@@ -1,0 +1,295 @@
+"""A real Ray cluster of several nodes on this machine: the answers of one process, also when parts die."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+pytest.importorskip("ray")
+
+
+MODEL = "efficientnet_lite0"
+PER_CLASS = 350  # 1,050 pictures: five pieces of 256 at 224 pixels
+
+
+# No node can read a picture, as this has it.
+_DRIVER = """
+import sys
+
+import numpy as np
+
+import headstart as hs
+from headstart.cluster import RayRunner, connect
+from headstart.embed import choose_resolution, sample_sides
+
+model, folder, out = sys.argv[1:]
+RayRunner._can_read = lambda self, piece: False
+pictures = hs.open_dataset(folder)
+classifier = hs.load(model)
+sides = sample_sides(pictures)
+classifier = classifier.with_preprocessing(choose_resolution(classifier.preprocessing, sides, resolution=224))
+with connect("auto") as runner:
+    found = hs.embed(classifier, pictures, runner=runner)
+np.savez(out, features=found.features, labels=found.labels, ids=np.array(found.ids))
+"""
+
+
+class Cluster:
+    """A cluster with two workers, and commands that are run on it."""
+
+    def __init__(self, home: Path) -> None:
+        self._words = [sys.executable, "-m", "headstart", "cluster"]
+        self._environment = {**os.environ, "HEADSTART_HOME": str(home)}
+        words = [*self._words, "up", "--workers", "2", "--cores", "1"]
+        subprocess.run(words, env=self._environment, check=True, timeout=300)
+        started = json.loads((home / "cluster" / "trial.json").read_text())
+        self.address, self.nodes = started["address"], started["process_ids"]
+        self.environment = {
+            "RAY_ADDRESS": self.address,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(home / "cluster" / "token"),
+        }
+
+    def stop(self) -> None:
+        subprocess.run([*self._words, "down"], env=self._environment, check=True, timeout=120)
+        assert not any(map(is_alive, self.nodes))
+
+    def begin(self, *words: str | Path, home: Path, log: Path) -> "subprocess.Popen[str]":
+        """Start a command, with a cache of its own."""
+        with log.open("w") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-m", "headstart", *map(str, words)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **self.environment, "HEADSTART_HOME": str(home)},
+            )
+
+    def run(self, *words: str | Path, home: Path) -> str:
+        log = home.parent / f"{home.name}.log"
+        process = self.begin(*words, home=home, log=log)
+        out, _ = process.communicate(timeout=900)
+        assert process.returncode == 0, log.read_text()
+        return out
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    started = Cluster(tmp_path_factory.mktemp("cluster"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..., Path]) -> Path:
+    """Three classes; one picture cannot be read."""
+    folder = draw_folder(tmp_path_factory.mktemp("data") / "shapes", per_class=PER_CLASS)
+    (folder / "disc" / "0003.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def here(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The features that one process computes."""
+    folder = tmp_path_factory.mktemp("here")
+    run_here("embed", pictures, "--models", MODEL, "--resolution", "224", "--out", folder / "here.npz")
+    return folder / "here.npz"
+
+
+def is_alive(process_id: int) -> bool:
+    try:
+        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def run_here(*words: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "headstart", *map(str, words)], check=True, capture_output=True)
+
+
+def embed_words(pictures: Path, out: Path) -> list[str | Path]:
+    options = ["--models", MODEL, "--resolution", "224", "--cluster", "auto", "--json"]
+    return ["embed", pictures, *options, "--out", out]
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = np.load(one), np.load(other)
+    assert first["ids"].tolist() == second["ids"].tolist()
+    assert first["labels"].tolist() == second["labels"].tolist()
+    a, b = first["features"], second["features"]
+    cosines = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    assert cosines.min() > 0.9999
+
+
+def wait_for(log: Path, text: str) -> None:
+    deadline = time.monotonic() + 300
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def workers_of(cluster: Cluster) -> list[psutil.Process]:
+    """The processes that run pieces now."""
+    found = []
+    for node in cluster.nodes:
+        for process in psutil.Process(node).children(recursive=True):
+            try:
+                if process.name().startswith("ray::MapBatches") or "ray::MapBatches" in " ".join(
+                    process.cmdline()
+                ):
+                    found.append(process)
+            except psutil.NoSuchProcess:
+                continue
+    return found
+
+
+@pytest.mark.slow
+def test_features_are_those_of_one_process(
+    cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    out = cluster.run(*embed_words(pictures, tmp_path / "there.npz"), home=tmp_path / "home")
+    record = json.loads(out)
+    assert record["num_computed"] == record["num_pictures"] == 3 * PER_CLASS - 1
+    assert [each["id"] for each in record["excluded"]] == ["disc/0003.png"]
+    assert_same(here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_a_comparison_chooses_the_same(cluster: Cluster, few_shapes: Path, tmp_path: Path) -> None:
+    words = ["compare", few_shapes, "--models", "starter/*", "--resolution", "64", "--json"]
+    there = json.loads(
+        cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
+    )
+    run_here(*words, "--out", tmp_path / "here")
+    alone = json.loads((tmp_path / "here" / "comparison.json").read_text())
+    there = json.loads((tmp_path / "there" / "comparison.json").read_text())
+    assert there["fingerprint"] == alone["fingerprint"]
+    assert there["chosen"] == alone["chosen"]
+    assert [row["name"] for row in there["rows"]] == [row["name"] for row in alone["rows"]]
+    assert not any(row["error"] for row in there["rows"])
+
+
+@pytest.mark.heavy
+def test_predictions_come_in_order(cluster: Cluster, pictures: Path, tmp_path: Path) -> None:
+    words = ["predict", MODEL, pictures, "--csv", "--keep-going", "--threshold", "none"]
+    there = cluster.run(*words, "--cluster", "auto", home=tmp_path / "home")
+    run_here(*words, "--out", tmp_path / "here.csv")
+    rows = [line.split(",") for line in there.splitlines()]
+    alone = [line.split(",") for line in (tmp_path / "here.csv").read_text().splitlines()]
+    assert [row[0] for row in rows] == [row[0] for row in alone]
+    agreeing = sum(row[1] == other[1] for row, other in zip(rows, alone, strict=True))
+    assert agreeing >= 0.99 * len(alone)
+
+
+@pytest.mark.heavy
+def test_a_training_is_that_of_one_process(
+    cluster: Cluster, few_shapes: Path, tiny_models: tuple[str, str], tmp_path: Path
+) -> None:
+    words = ["tune", few_shapes, "--models", tiny_models[0], "--resolution", "64", "--epochs", "2", "--json"]
+    words += ["--batch-size", "16", "--precision", "fp32"]
+    cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
+    run_here(*words, "--out", tmp_path / "here")
+    there, alone = (
+        json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("there", "here")
+    )
+    assert there["chosen"] == alone["chosen"]
+    assert there["fingerprint"] == alone["fingerprint"]
+    assert not any(row["error"] for row in there["rows"])
+    losses = [[row["validation"]["log_loss"]["value"] for row in each["rows"]] for each in (there, alone)]
+    assert np.allclose(*losses, rtol=0.01)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_its_piece(
+    cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    words = embed_words(pictures, tmp_path / "there.npz")
+    process = cluster.begin(*words, home=tmp_path / "home", log=log)
+    wait_for(log, "embedding with")
+    deadline = time.monotonic() + 120
+    while not workers_of(cluster):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers_of(cluster)[0].kill()
+    out, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, log.read_text()
+    assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - 1
+    assert_same(here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_a_killed_driver_goes_on_where_it_was(
+    cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    log, home = tmp_path / "log", tmp_path / "home"
+    words = embed_words(pictures, tmp_path / "there.npz")
+    process = cluster.begin(*words, home=home, log=log)
+    deadline = time.monotonic() + 300
+    while not list(home.glob("embeddings/*/rows-*")):
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    record = json.loads(cluster.run(*words, home=home))
+    assert 0 < record["num_computed"] < record["num_pictures"]
+    assert_same(here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_pictures_that_nodes_cannot_read_travel(
+    cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "driver.py"
+    program.write_text(_DRIVER)
+    environment = {**os.environ, **cluster.environment, "HEADSTART_HOME": str(tmp_path / "home")}
+    out = tmp_path / "there.npz"
+    subprocess.run(
+        [sys.executable, program, MODEL, str(pictures), str(out)], check=True, env=environment, timeout=900
+    )
+    assert_same(here, out)
+
+
+@pytest.mark.heavy
+def test_only_who_knows_the_token_is_heard(cluster: Cluster, tmp_path: Path) -> None:
+    token = Path(cluster.environment["RAY_AUTH_TOKEN_PATH"])
+    assert token.stat().st_mode & 0o077 == 0
+    wrong = tmp_path / "token"
+    wrong.write_text("0" * 64)
+    found = subprocess.run(
+        [sys.executable, "-m", "headstart", "cluster", "status"],
+        env={**os.environ, **cluster.environment, "RAY_AUTH_TOKEN_PATH": str(wrong)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert found.returncode == 1
+    assert "error: no Ray cluster answers" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.slow
+def test_a_lost_node_costs_its_pieces(pictures: Path, here: Path, tmp_path: Path) -> None:
+    started = Cluster(tmp_path / "cluster")
+    try:
+        log = tmp_path / "log"
+        process = started.begin(
+            *embed_words(pictures, tmp_path / "there.npz"), home=tmp_path / "home", log=log
+        )
+        wait_for(log, "embedding with")
+        os.killpg(started.nodes[-1], signal.SIGKILL)
+        out, _ = process.communicate(timeout=900)
+        assert process.returncode == 0, log.read_text()
+        assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - 1
+        assert_same(here, tmp_path / "there.npz")
+    finally:
+        started.stop()

@@ -1,0 +1,124 @@
+"""A runner that is not here gets copies of everything: what comes out is what one process computes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from copying_runner import CopyingRunner
+
+from headstart.catalog import find_model
+from headstart.compare import compare
+from headstart.compare.records import CompareOptions
+from headstart.core.errors import DataError
+from headstart.core.runner import SerialRunner
+from headstart.data import open_dataset
+from headstart.data.scan import scan
+from headstart.embed import embed
+from headstart.models import Classifier, load, save_folder
+from headstart.predict import predict
+from headstart.train import LinearProbe
+from headstart.train.folding import fold_probe
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_models: tuple[str, str]) -> Classifier:
+    return load(tiny_models[0])
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..., Path]) -> Path:
+    """900 pictures, of which one cannot be read and two are the same."""
+    folder = draw_folder(tmp_path_factory.mktemp("data") / "pieces", per_class=300)
+    (folder / "disc" / "0003.png").write_bytes(b"no picture")
+    (folder / "disc" / "0005.png").write_bytes((folder / "disc" / "0004.png").read_bytes())
+    return folder
+
+
+def test_features_are_those_of_one_process(
+    tiny: Classifier, pictures: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = embed(tiny, open_dataset(pictures))
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "another"))
+    runner = CopyingRunner()
+    there = embed(tiny, open_dataset(pictures), runner=runner)
+    assert (there.ids, there.excluded, there.space) == (here.ids, here.excluded, here.space)
+    assert np.array_equal(there.labels, here.labels)
+    cosines = np.sum(here.features * there.features, axis=1) / (
+        np.linalg.norm(here.features, axis=1) * np.linalg.norm(there.features, axis=1)
+    )
+    assert cosines.min() > 0.9999
+    assert there.num_computed == 898  # of 899 that can be read, two are the same
+    embedded = next(sizes for what, sizes in runner.sizes.items() if what.startswith("embedding"))
+    assert len(embedded) > 1  # else nothing was cut
+    assert sum(embedded) == 898
+
+
+def test_pieces_do_not_depend_on_the_workers(tiny: Classifier, pictures: Path) -> None:
+    few, many = CopyingRunner(), CopyingRunner()
+    many.num_workers = 7
+    scan(open_dataset(pictures), runner=few)
+    scan(open_dataset(pictures), runner=many)
+    assert few.sizes == many.sizes
+
+
+def test_a_scan_is_the_same(pictures: Path) -> None:
+    here = scan(open_dataset(pictures))
+    there = scan(open_dataset(pictures), runner=CopyingRunner())
+    assert there.dataset.fingerprint == here.dataset.fingerprint
+    assert (there.excluded, there.duplicates) == (here.excluded, here.duplicates)
+    assert np.array_equal(there.widths, here.widths)
+
+
+def test_errors_of_the_data_set_are_told(tmp_path: Path, draw_folder: Callable[..., Path]) -> None:
+    folder = draw_folder(tmp_path / "broken", per_class=4)
+    for file in (folder / "disc").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match="4 of 12 pictures"):
+        scan(open_dataset(folder), runner=CopyingRunner())
+
+
+def test_predictions_come_in_order(tiny: Classifier, pictures: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(pictures)
+    probe = LinearProbe(seed=0)
+    embeddings = embed(tiny, dataset)
+    probe.fit(embeddings.features, embeddings.labels)
+    folder = tmp_path / "model"
+    save_folder(tiny.with_head(fold_probe(probe), dataset.class_names), folder)
+    here = list(predict(load(str(folder)), str(pictures)))
+    there = list(predict(load(str(folder)), str(pictures), runner=CopyingRunner()))
+    assert [row.path for row in there] == [row.path for row in here]
+    assert [row.label for row in there] == [row.label for row in here]
+    assert [row.error for row in there] == [row.error for row in here]
+    assert sum(bool(row.error) for row in there) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", ["", "4000images"], ids=["all", "race"])
+def test_the_choice_is_the_same(
+    budget: str,
+    tiny_models: tuple[str, str],
+    shapes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = {}
+    for name, runner in (("here", SerialRunner()), ("there", CopyingRunner())):
+        monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / f"home-{name}"))
+        found[name] = compare(
+            [find_model(each) for each in tiny_models],
+            open_dataset(shapes),
+            budget=budget,
+            out=tmp_path / name,
+            options=CompareOptions(resolutions=(64,)),
+            runner=runner,
+        )
+    here, there = found["here"], found["there"]
+    assert there.chosen == here.chosen
+    assert there.fingerprint == here.fingerprint
+    assert [row.name for row in there.rows] == [row.name for row in here.rows]
+    for one, other in zip(here.rows, there.rows, strict=True):
+        assert not other.error
+        if one.validation is not None and other.validation is not None:
+            difference = other.validation.accuracy.value - one.validation.accuracy.value
+            assert abs(difference) < 0.02
