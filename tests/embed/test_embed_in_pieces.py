@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from copying_runner import CopyingRunner
+from counting import count_decodes
 
 from headstart.catalog import find_model
 from headstart.compare import compare
@@ -14,7 +15,8 @@ from headstart.core.errors import DataError
 from headstart.core.runner import SerialRunner
 from headstart.data import open_dataset
 from headstart.data.scan import scan
-from headstart.embed import embed
+from headstart.embed import choose_resolution, embed, embed_all, fitting_groups, sample_sides
+from headstart.embed.check import smallest_cosine
 from headstart.models import Classifier, load, save_folder
 from headstart.predict import predict
 from headstart.train import LinearProbe
@@ -44,14 +46,48 @@ def test_features_are_those_of_one_process(
     there = embed(tiny, open_dataset(pictures), runner=runner)
     assert (there.ids, there.excluded, there.space) == (here.ids, here.excluded, here.space)
     assert np.array_equal(there.labels, here.labels)
-    cosines = np.sum(here.features * there.features, axis=1) / (
-        np.linalg.norm(here.features, axis=1) * np.linalg.norm(there.features, axis=1)
-    )
-    assert cosines.min() > 0.9999
+    assert smallest_cosine(here.features, there.features) > 0.9999
     assert there.num_computed == 898  # of 899 that can be read, two are the same
     embedded = next(sizes for what, sizes in runner.sizes.items() if what.startswith("embedding"))
     assert len(embedded) > 1  # else nothing was cut
     assert sum(embedded) == 898
+
+
+def test_networks_see_a_piece_together_and_decode_it_once(
+    tiny: Classifier,
+    pictures: Path,
+    own_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = scan(open_dataset(pictures)).dataset
+    sizes = [
+        choose_resolution(tiny.preprocessing, sample_sides(dataset), resolution=side) for side in (32, 48, 64)
+    ]
+    networks = [tiny.with_preprocessing(each) for each in sizes]
+    here = [embed(each, dataset) for each in networks]
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "another"))
+    runner, counts = CopyingRunner(), count_decodes(monkeypatch)
+    there = list(embed_all(networks, dataset, runner=runner))
+    for one, other in zip(here, there, strict=True):
+        assert (other.ids, other.space, other.preprocessing) == (one.ids, one.space, one.preprocessing)
+        assert smallest_cosine(one.features, other.features) > 0.9999
+    # The plans are checked on 16 pictures, by exact and fast decoding, for each network where it is chosen.
+    assert sum(counts.values()) <= 898 + 2 * 16 * 3 * (1 + runner.num_workers)
+    assert sum(runner.sizes["embedding with 3 networks"]) == 898
+    again = list(embed_all(networks, dataset, runner=runner))
+    assert [each.num_computed for each in again] == [0, 0, 0]
+
+
+def test_networks_are_together_as_far_as_there_is_room() -> None:
+    giga = 2**28  # parameters, in float32
+    assert [(each.start, each.stop) for each in fitting_groups([giga, giga, 1, 3 * giga, 1])] == [
+        (0, 2),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+    ]
+    assert not list(fitting_groups([]))
 
 
 def test_pieces_do_not_depend_on_the_workers(tiny: Classifier, pictures: Path) -> None:

@@ -3,42 +3,26 @@
 import errno
 import multiprocessing
 import os
-import threading
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from counting import count_decodes
 
 import headstart as hs
 from headstart.catalog.entry import Preprocessing
 from headstart.compare import CompareOptions, compare
 from headstart.core.errors import PictureError
-from headstart.data import RawPicture, workers
-from headstart.data.pixels import PreparedPicture, prepare_picture
+from headstart.data import workers
+from headstart.data.pixels import prepare_picture
 from headstart.data.scan import scan
-from headstart.embed import PixelStore, PlanOptions, decoding, embed, pixels
+from headstart.embed import PixelStore, PlanOptions, embed, pixels
 from headstart.embed.decoding import Decoding, decode_batches
 from headstart.embed.pixels import pixel_kind
 
 SMALL = Preprocessing(input_size=(24, 24))
 OTHER = Preprocessing(input_size=(32, 32), fit="pad", mean=(0.1, 0.2, 0.3))
-
-
-def count_decodes(monkeypatch: pytest.MonkeyPatch) -> Counter[RawPicture]:
-    """Count how often each picture is prepared."""
-    counts: Counter[RawPicture] = Counter()
-    lock = threading.Lock()
-
-    def prepare(raw: RawPicture, *args: object, **options: object) -> PreparedPicture:
-        with lock:
-            counts[raw] += 1
-        return prepare_picture(raw, *args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(pixels, "prepare_picture", prepare)
-    monkeypatch.setattr(decoding, "prepare_picture", prepare)
-    return counts
 
 
 @pytest.mark.parametrize("min_for_processes", [0, 10**9])

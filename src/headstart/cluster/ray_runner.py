@@ -2,9 +2,14 @@
 
 import pickle
 import re
+import threading
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,7 +19,7 @@ import torch
 
 from headstart.cluster.carrying import carry, first_digest
 from headstart.cluster.nodes import Node, ask_each, list_nodes, only_on, share_out
-from headstart.core.errors import ClusterError, HeadstartError
+from headstart.core.errors import ClusterError, ModelError
 from headstart.data import ImageDataset
 
 Item = TypeVar("Item")
@@ -24,6 +29,9 @@ _NUM_CARRIERS = 4  # that read files here and hand them on, at a time
 # Pieces that are handed to Ray at a time: enough that workers hardly ever wait, few enough that the list of
 # fifty million pictures, or of a pipe that never ends, is never here at once.
 _PIECES_A_WORKER = 64
+# A cluster that grows when it is needed, or whose nodes are lent, may be without one for a while.
+_PATIENCE_SECONDS = 300.0
+_LOOK_SECONDS = 5.0  # between looks at which nodes are there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +101,8 @@ class RayRunner:
         Pictures that only this machine can read are read here, and sent with their piece.
 
         Raises:
-            ClusterError: Ray failed, or no worker is left.
-            HeadstartError: what ``function`` raised; any other error of its as it is, too.
+            ClusterError: Ray failed, or there was no node to work for some minutes.
+            Exception: what ``function`` raised, with the worker's traceback as a note.
         """
         kept = ray.put(pickle.dumps(function))  # held here: a worker that is new may ask for it at any time
         left = iter(items)
@@ -135,7 +143,7 @@ class RayRunner:
         )
         stream.set_name(re.sub(r"[^A-Za-z0-9.]+", "-", what) or "pieces")  # a file of Ray's bears it
         try:
-            for batch in stream.iter_batches(batch_size=None):
+            for batch in _while_there_are_nodes(stream.iter_batches(batch_size=None)):
                 for text in batch["answer"]:
                     yield pickle.loads(text)
         except ray.exceptions.RayError as error:
@@ -170,8 +178,8 @@ def _run(function: Callable[[Any], Iterable[Any]], item: Any) -> _Answer:
     error = None
     try:
         results.extend(function(item))
-    except HeadstartError as raised:  # of any other error Ray tells with its traceback
-        error = raised
+    except Exception as raised:  # it is raised again, where somebody hears it
+        error = _portable(raised)
     return _Answer(
         results=tuple(results),
         error=error,
@@ -191,6 +199,51 @@ def _function_of(kept: Any) -> Callable[[Any], Iterable[Any]]:
         _functions.clear()  # a network of a job that is over is not needed any more
         _functions[key] = pickle.loads(ray.get(kept))
     return _functions[key]
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an error that can be sent, with its traceback as a note."""
+    with suppress(Exception):  # what goes wrong here is told by what is returned
+        error.add_note("in a worker: " + "".join(traceback.format_exception(error)))
+        pickle.loads(pickle.dumps(error))
+        return error
+    return ModelError(f"{type(error).__name__}: {error}")
+
+
+def _while_there_are_nodes(batches: Iterable[dict[str, Any]]) -> Generator[dict[str, Any], None, None]:
+    """Yield batches as they come; Ray by itself would wait for ever where all nodes are lost.
+
+    Raises:
+        ClusterError: there was no node for some minutes.
+    """
+    left = iter(batches)
+    while True:
+        answer, lost_seconds = _in_background(partial(next, left, None)), 0.0
+        while not wait([answer], timeout=_LOOK_SECONDS).done:
+            lost_seconds = 0.0 if list_nodes() else lost_seconds + _LOOK_SECONDS
+            if lost_seconds > _PATIENCE_SECONDS:
+                raise ClusterError(
+                    f"no node was left to work for {lost_seconds:.0f} s",
+                    hint="what was done is kept; run the same command again when there are nodes",
+                )
+        batch = answer.result()
+        if batch is None:
+            return
+        yield batch
+
+
+def _in_background(work: Callable[[], Result]) -> "Future[Result]":
+    """Run something in a thread that does not keep the process alive, for Ray may never answer it."""
+    answer: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # for whoever waits
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer
 
 
 def _column(values: Iterable[bytes]) -> Any:

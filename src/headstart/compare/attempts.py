@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from headstart.compare.candidates import Candidate
 from headstart.compare.records import Row
-from headstart.core.errors import DataError, HeadstartError, StorageError
+from headstart.core.errors import ClusterError, DataError, HeadstartError, StorageError
 
 Result = TypeVar("Result")
 
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 # than the map, no memory left or an operation that a device lacks (NotImplementedError is one), ValueError
 # for one value a channel to normalise, AssertionError for timm's check of the size. All else is our mistake.
 _CANDIDATE_ERRORS = (HeadstartError, RuntimeError, ValueError, AssertionError)
-_RUN_ERRORS = (StorageError, DataError)  # a full disk spoils all
+_RUN_ERRORS = (StorageError, DataError, ClusterError)  # a full disk spoils all, and so does a lost cluster
 
 
 class Attempts:
@@ -32,7 +32,7 @@ class Attempts:
         """Return what a piece of work returns; None, with a row in `failed`, where the candidate fails.
 
         Raises:
-            StorageError, DataError: something that is no fault of the candidate.
+            StorageError, DataError, ClusterError: something that is no fault of the candidate.
         """
         try:
             return work()
@@ -49,4 +49,19 @@ class Attempts:
                 error=message,
                 hint=getattr(error, "hint", ""),
             )
+            return None
+
+    def run_together(self, work: Callable[[], Result]) -> Result | None:
+        """Return what a piece of work for several candidates returns; None where one of them fails.
+
+        Nobody is blamed: each is to be run alone then, which shows who it was.
+
+        Raises:
+            StorageError, DataError, ClusterError: something that is no fault of a candidate.
+        """
+        try:
+            return work()
+        except _RUN_ERRORS:
+            raise
+        except _CANDIDATE_ERRORS:
             return None

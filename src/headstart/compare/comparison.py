@@ -31,9 +31,11 @@ from headstart.compare.evidence import (
     Evidence,
     candidate_preprocessing,
     draw_folds,
+    embed_ahead,
     embed_pictures,
     gather,
     load_candidate,
+    plan_options,
     read_evidence,
     write_evidence,
 )
@@ -88,7 +90,7 @@ from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.split import Sample
-from headstart.embed import PixelStore, PlanOptions, sample_sides
+from headstart.embed import PixelStore, Plan, fitting_groups, sample_sides
 from headstart.evaluate import Rejection
 from headstart.models import Classifier, save_folder
 from headstart.train.trackers import check_trackers
@@ -184,7 +186,7 @@ def _audit(comparison: Comparison, splits: Splits, options: CompareOptions, prog
     return audit(
         concatenate(list_parts(splits)),
         classifier=comparison.load_best(),
-        options=PlanOptions(device=options.device, precision=options.precision, plan=options.plan),
+        options=plan_options(options),
         seed=options.seed,
         progress=progress,
     )
@@ -258,6 +260,7 @@ class _Run:
         self._evidence: list[Evidence] = []
         self._tunings: list[TuningSummary] = []
         self._contest: Contest | None = None
+        self._ahead: dict[str, tuple[Classifier, Plan]] = {}  # whose features are in the cache already
         self._pixels: Baseline | None = None
         self._pixels_known = False
         self._decisions: list[str] = []
@@ -293,8 +296,7 @@ class _Run:
         )
         try:
             if purse is None:
-                for each in self._candidates:
-                    self._gather(each, self._progress)
+                self._gather_all()
             else:
                 self._race(purse)
         except KeyboardInterrupt as stop:
@@ -357,6 +359,36 @@ class _Run:
             self._gather(candidate, progress)
 
         self._contest.run(gather)
+
+    def _gather_all(self) -> None:
+        """Gather the evidence of all candidates.
+
+        Elsewhere than here those that a worker has room for together see the pictures together.
+        """
+        for group in fitting_groups([each.entry.num_params for each in self._candidates]):
+            if not self._runner.is_local:
+                self._embed_ahead(self._candidates[group])
+            for each in self._candidates[group]:
+                if each.name not in self._attempts.failed:
+                    self._gather(each, self._progress)
+
+    def _embed_ahead(self, candidates: Sequence[Candidate]) -> None:
+        """Load candidates without evidence, and put their features into the cache."""
+        new = [each for each in candidates if self._folder.load_piece(each.name) is None]
+        loaded = {each.name: self._attempts.run(each, partial(self._load, each)) for each in new}
+        networks = {name: network for name, network in loaded.items() if network is not None}
+        work = partial(
+            embed_ahead,
+            [*networks.values()],
+            list_parts(self._splits),
+            options=self._options,
+            store=self._store,
+            runner=self._runner,
+            progress=self._progress,
+        )
+        plans = self._attempts.run_together(work)
+        if plans is not None:
+            self._ahead = dict(zip(networks, zip(networks.values(), plans, strict=True), strict=True))
 
     def _gather(self, candidate: Candidate, progress: Progress) -> None:
         """Gather a candidate's evidence, or note its error."""
@@ -469,18 +501,25 @@ class _Run:
             self._pixels_known = True
         return self._pixels
 
+    def _load(self, candidate: Candidate) -> Classifier:
+        return load_candidate(
+            candidate, self._all.train, self._sides, store=self._store, progress=self._progress
+        )
+
     def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset], progress: Progress) -> Embedded:
+        plan = None
         if self._contest is not None:
-            classifier = self._contest.field.classifier(candidate)
+            classifier, plan = self._contest.field.network(candidate)
+        elif candidate.name in self._ahead:
+            classifier, plan = self._ahead.pop(candidate.name)
         else:
-            classifier = load_candidate(
-                candidate, self._all.train, self._sides, store=self._store, progress=progress
-            )
+            classifier = self._load(candidate)
         return embed_pictures(
             classifier,
             parts,
             options=self._options,
             store=self._store,
+            plan=plan,
             runner=self._runner,
             progress=progress,
         )

@@ -1,7 +1,7 @@
 """A comparison under a budget: candidates are met and timed, the race is planned, run, and kept."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -123,6 +123,7 @@ class Contest:
             seed=self._options.seed,
             max_latency_ms=self._options.max_latency_ms,
             decide=self._decide,
+            prepare=self._embed_ahead,
         )
         finalists = self._race.run()
         if not finalists:
@@ -233,6 +234,12 @@ class Contest:
         for name, reason in self._left_out.items():
             self._tell(f"{name}: left out: {reason}")
         self._keep()
+
+    def _embed_ahead(self, entrants: Sequence[Entrant], rows: Integers) -> None:
+        """Let all who see some pictures see them together, until half of what is left is gone."""
+        candidates = [self._candidates[each.name] for each in entrants]
+        with suppress(OutOfBudgetError), self._deadline.leaving(self._purse.left() / 2):
+            self.field.embed_ahead(candidates, rows)
 
     def _entrant(self, name: str) -> Entrant:
         candidate, measured = self._candidates[name], self._measured[name]

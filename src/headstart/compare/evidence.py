@@ -24,7 +24,16 @@ from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import check_classes, concatenate
 from headstart.data.partition import inseparable
-from headstart.embed import Embeddings, Engine, PixelStore, Plan, PlanOptions, choose_resolution, embed
+from headstart.embed import (
+    Embeddings,
+    Engine,
+    PixelStore,
+    Plan,
+    PlanOptions,
+    choose_resolution,
+    embed,
+    embed_all,
+)
 from headstart.embed.matrix import select_rows
 from headstart.embed.reestimate import reestimate_on
 from headstart.evaluate import measure_latency
@@ -121,6 +130,7 @@ def embed_pictures(
     *,
     options: CompareOptions,
     store: PixelStore,
+    plan: Plan | None = None,
     runner: Runner = SerialRunner(),
     progress: Progress,
 ) -> Embedded:
@@ -131,14 +141,49 @@ def embed_pictures(
         parts: of which no two share a picture.
         options: device, precision and plan.
         store: the pixels that all candidates share.
+        plan: that was found for this network before; None finds one.
         runner: who runs the network.
         progress: told about every picture.
     """
-    plan = PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
     embeddings = embed(
-        classifier, concatenate(parts), options=plan, store=store, runner=runner, progress=progress
+        classifier,
+        concatenate(parts),
+        options=plan_options(options),
+        store=store,
+        plan=plan,
+        runner=runner,
+        progress=progress,
     )
     return Embedded(classifier=classifier, embeddings=embeddings)
+
+
+def embed_ahead(
+    classifiers: Sequence[Classifier],
+    parts: Sequence[ImageDataset],
+    *,
+    options: CompareOptions,
+    store: PixelStore,
+    runner: Runner,
+    progress: Progress,
+) -> list[Plan]:
+    """Put the features of several networks into the cache together, and return the networks' plans.
+
+    On other machines than this a picture is then decoded once for all of them.
+    """
+    found = embed_all(
+        classifiers,
+        concatenate(parts),
+        options=plan_options(options),
+        store=store,
+        runner=runner,
+        progress=progress,
+    )
+    return [replace(each.plan, compiled=False) for each in found]  # for a few more it would not pay
+
+
+def plan_options(options: CompareOptions) -> PlanOptions:
+    """Return what a comparison's user asks for of plans."""
+    return PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
 
 
 def candidate_preprocessing(

@@ -12,7 +12,7 @@ from headstart.catalog.entry import ModelEntry
 from headstart.compare.attempts import Attempts
 from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
 from headstart.compare.candidates import Candidate, missing_rows
-from headstart.compare.evidence import embed_pictures, load_candidate, network_latency
+from headstart.compare.evidence import embed_ahead, embed_pictures, load_candidate, network_latency
 from headstart.compare.records import CompareOptions
 from headstart.compare.schedule import draw_order
 from headstart.core.runner import Runner
@@ -93,6 +93,7 @@ class Field:
         self._runner = runner
         self._progress = progress
         self._classifiers: dict[str, Classifier] = {}
+        self._plans: dict[str, Plan] = {}
         self._bytes_per_second = _BYTES_PER_SECOND
         self._fetched_bytes = 0
 
@@ -124,22 +125,36 @@ class Field:
                 measured[candidate.name] = found
         return measured
 
-    def classifier(self, candidate: Candidate) -> Classifier:
-        """Return a candidate's network, loaded once."""
-        if candidate.name not in self._classifiers:
-            self._classifiers[candidate.name] = load_candidate(
-                candidate, self._first, self._sides, store=self._store, progress=self._progress
-            )
-        return self._classifiers[candidate.name]
+    def network(self, candidate: Candidate) -> tuple[Classifier, Plan | None]:
+        """Return a candidate's network, loaded once, and its plan where one was found already."""
+        return self._classifier(candidate), self._plans.get(candidate.name)
+
+    def embed_ahead(self, candidates: Sequence[Candidate], rows: Integers) -> None:
+        """Put the features of several candidates into the cache, where that saves decoding."""
+        if self._runner.is_local:
+            return
+        work = partial(
+            embed_ahead,
+            [self._classifier(each) for each in candidates],
+            [self._pictures.select(rows)],
+            options=self._options,
+            store=self._store,
+            runner=self._runner,
+            progress=self._progress,
+        )
+        plans = self._attempts.run_together(work) or ()
+        self._plans.update(zip((each.name for each in candidates), plans, strict=bool(plans)))
 
     def features(self, candidate: Candidate, rows: Integers) -> npt.NDArray[np.float32]:
         """Return a candidate's features of some pictures, float32 of shape (n, D)."""
         pictures = self._pictures.select(rows)
+        classifier, plan = self.network(candidate)
         embedded = embed_pictures(
-            self.classifier(candidate),
+            classifier,
             [pictures],
             options=self._options,
             store=self._store,
+            plan=plan,
             runner=self._runner,
             progress=self._progress,
         )
@@ -148,6 +163,13 @@ class Field:
     def dismiss(self, name: str) -> None:
         """Forget a network that is not needed any more."""
         self._classifiers.pop(name, None)
+
+    def _classifier(self, candidate: Candidate) -> Classifier:
+        if candidate.name not in self._classifiers:
+            self._classifiers[candidate.name] = load_candidate(
+                candidate, self._first, self._sides, store=self._store, progress=self._progress
+            )
+        return self._classifiers[candidate.name]
 
     def _objection(self, candidate: Candidate, limit: float) -> str:
         """Return why a candidate is not even met, "" where nothing speaks against it."""
@@ -168,7 +190,7 @@ class Field:
         """Load a candidate and, where time is what is spent, time it."""
         self._load_timed(candidate)
         wants_latency = self._options.max_latency_ms is not None
-        classifier = self.classifier(candidate)
+        classifier, _ = self.network(candidate)
         resolution, feature_dim = classifier.preprocessing.input_size[0], classifier.feature_dim
         if not self._purse.is_clock and not wants_latency:
             return Measured(resolution=resolution, feature_dim=feature_dim)
@@ -198,7 +220,7 @@ class Field:
     def _load_timed(self, candidate: Candidate) -> None:
         """Load a candidate; where its weights are fetched, learn how fast that goes."""
         size, started = sum(map(weights_bytes, missing_rows(candidate))), time.perf_counter()
-        self.classifier(candidate)
+        self._classifier(candidate)
         if size:
             self._fetched_bytes += size
             self._bytes_per_second = size / (time.perf_counter() - started)

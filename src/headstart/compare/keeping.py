@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from headstart.compare.evidence import plan_options
 from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison
 from headstart.core.errors import PictureError, StorageError
 from headstart.core.progress import Progress
 from headstart.data import ImageDataset
 from headstart.data.dataset import concatenate
 from headstart.data.thumbnail import make_thumbnail
-from headstart.embed import PlanOptions, embed
+from headstart.embed import embed
 from headstart.models.neighbours import Neighbours, load_neighbours, reduce_features, save_neighbours
 from headstart.train.familiarity import fit_subspace
 
@@ -40,8 +41,7 @@ def keep_neighbours(
     dataset, generator = concatenate(parts), np.random.default_rng(options.seed)
     if len(dataset) > _MAX_PICTURES:
         dataset = dataset.select(np.sort(generator.choice(len(dataset), _MAX_PICTURES, replace=False)))
-    plan = PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
-    embedded = embed(comparison.load_best(), dataset, options=plan, progress=progress)
+    embedded = embed(comparison.load_best(), dataset, options=plan_options(options), progress=progress)
     progress.start("keeping small training pictures", total=len(embedded.ids), unit="pictures")
     thumbnails: list[bytes] = []
     kept: list[int] = []

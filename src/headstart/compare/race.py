@@ -72,6 +72,7 @@ class Race:
         seed: of the pictures' order.
         max_latency_ms: the best that is not slower stays in to the end; None protects nobody.
         decide: told every decision.
+        prepare: told who will see which pictures, before they do.
         standings: by name, one a rung.
         exits: by name, of those who do not go on.
         spent: in the unit of the entrants' costs.
@@ -87,6 +88,7 @@ class Race:
     seed: int
     max_latency_ms: float | None = None
     decide: Callable[[str], None] = lambda text: None
+    prepare: Callable[[Sequence[Entrant], Integers], None] = lambda entrants, rows: None
     standings: dict[str, list[Standing]] = field(default_factory=dict)
     exits: dict[str, Exit] = field(default_factory=dict)
     spent: float = 0.0
@@ -98,6 +100,7 @@ class Race:
             if number and not self._make_room(number, rung):
                 self._cut(number - 1, MIN_FINALISTS)
                 break
+            self.prepare(self.ordered(self.active()), self.rows(rung))
             for entrant in self.ordered(self.active()):
                 self._see(entrant, number, rung)
             self._drop(number)

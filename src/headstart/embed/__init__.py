@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from headstart.core.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from headstart.embed.embedding import Embeddings, embed
+    from headstart.embed.embedding import Embeddings, embed, embed_all
     from headstart.embed.engine import Engine
+    from headstart.embed.group import fitting_groups
     from headstart.embed.pixels import PixelStore
     from headstart.embed.plan import Plan, PlanOptions
     from headstart.embed.resolution import choose_resolution, sample_sides
@@ -19,6 +20,8 @@ __all__ = [
     "PlanOptions",
     "choose_resolution",
     "embed",
+    "embed_all",
+    "fitting_groups",
     "sample_sides",
 ]
 
@@ -32,6 +35,8 @@ __getattr__ = lazy_attributes(
         "PlanOptions": "plan",
         "choose_resolution": "resolution",
         "embed": "embedding",
+        "embed_all": "embedding",
+        "fitting_groups": "group",
         "sample_sides": "resolution",
     },
 )

@@ -1,9 +1,10 @@
-"""What turns a piece of a data set into features: one network, in the plan that was chosen for it.
+"""What turns a piece of a data set into features: networks, each in the plan that was chosen for it.
 
 Here one piece holds all pictures. On a cluster each worker has a copy, which is sent before it is used and
-keeps its engine from piece to piece.
+keeps its engines from piece to piece.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headstart.catalog.entry import Preprocessing
 from headstart.core.digest import digest_json
 from headstart.core.formats import EMBEDDING_CACHE_FORMAT
 from headstart.core.progress import SILENT, Progress
@@ -41,6 +43,7 @@ class EmbeddedBatch:
             to the shared store.
         excluded: those that could not, with the reason.
         plan: how the network was run.
+        seconds: that they took where they were run, decoding included.
         is_stored: whether they were written to the shared store.
     """
 
@@ -49,6 +52,7 @@ class EmbeddedBatch:
     features: npt.NDArray[np.float32]
     excluded: tuple[Exclusion, ...]
     plan: Plan
+    seconds: float
     is_stored: bool = False
 
 
@@ -58,7 +62,6 @@ class Embedder:
     Args:
         classifier: whose backbone and preprocessing are used.
         num_pictures: about how many will come, which decides whether compiling pays.
-        store: pixels that are kept between networks; None decodes every picture.
         shared: where the shared store is that features are written to, in place of being returned; "" for
             none.
         progress: told about compiling.
@@ -69,13 +72,11 @@ class Embedder:
         classifier: Classifier,
         *,
         num_pictures: int,
-        store: PixelStore | None = None,
         shared: str = "",
         progress: Progress = SILENT,
     ) -> None:
         self._classifier = classifier
         self._num_pictures = num_pictures
-        self._store = store
         self._shared = shared
         self._progress = progress
         self._check: Check | None = None
@@ -95,15 +96,21 @@ class Embedder:
             "decoder": decoder_version(plan.decoder),
         }
 
-    def choose_plan(self, sample: ImageDataset, *, options: PlanOptions) -> Iterator[Plan]:
-        """Yield the plan to run the network in here.
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What pictures go through for the network."""
+        return self._classifier.preprocessing
+
+    def choose_plan(self, sample: ImageDataset, pixels: PixelStore | None, *, options: PlanOptions) -> Plan:
+        """Return the plan to run the network in here.
 
         Args:
             sample: pictures that a faster plan is checked on. Where they are scanned, the result is kept:
                 on the same ones it is checked once.
+            pixels: those that are kept between networks; None decodes the pictures.
             options: what the user asks for.
         """
-        check = self._check_on(sample)
+        check = self._check_on(sample, pixels)
         sample_digest = digest_json(sample.digests)
 
         def min_cosine(plan: Plan) -> float:
@@ -118,17 +125,17 @@ class Embedder:
             cache.save_check(kept_as, cosine)
             return cosine
 
-        yield choose_plan(self._classifier.preprocessing, options=options, min_cosine=min_cosine)
+        return choose_plan(self._classifier.preprocessing, options=options, min_cosine=min_cosine)
 
-    def __call__(self, piece: ImageDataset) -> Iterator[EmbeddedBatch]:
+    def embed(self, piece: ImageDataset, pixels: PixelStore | None) -> Iterator[EmbeddedBatch]:
         """Yield the pictures of a piece in batches, in order, with bounded memory.
 
         What goes to the shared store is there before the first batch is yielded.
         """
-        return self._stored(piece) if self._shared else self._embed(piece)
+        return self._stored(piece, pixels) if self._shared else self._embed(piece, pixels)
 
-    def _stored(self, piece: ImageDataset) -> Iterator[EmbeddedBatch]:
-        batches = list(self._embed(piece))
+    def _stored(self, piece: ImageDataset, pixels: PixelStore | None) -> Iterator[EmbeddedBatch]:
+        batches = list(self._embed(piece, pixels))
         digests = dict(zip(piece.ids, piece.digests or (), strict=True))
         rows = [each.features for each in batches]
         store = EmbeddingStore(self._shared, digest_json(self.space(batches[0].plan)))
@@ -136,10 +143,11 @@ class Embedder:
         for batch, features in zip(batches, rows, strict=True):
             yield replace(batch, features=features[:0], is_stored=True)
 
-    def _embed(self, piece: ImageDataset) -> Iterator[EmbeddedBatch]:
+    def _embed(self, piece: ImageDataset, pixels: PixelStore | None) -> Iterator[EmbeddedBatch]:
         assert self.plan is not None  # noqa: S101  # `choose_plan` comes first
-        pace = self._pace_on(piece, self.plan)
-        decoding = replace(self._decoding(piece), decoder=self.plan.decoder)
+        started = time.perf_counter()
+        pace = self._pace_on(piece, self.plan, pixels)
+        decoding = replace(self._decoding(piece, pixels), decoder=self.plan.decoder)
         batches = decode_batches(
             decoding, piece.ids, batch_size=self.plan.batch_size, device=self.plan.device
         )
@@ -151,17 +159,19 @@ class Embedder:
                 features=nothing if rows is None else rows,
                 excluded=batch.excluded,
                 plan=pace.plan,
+                seconds=time.perf_counter() - started,
             )
+            started = time.perf_counter()
 
-    def _check_on(self, sample: ImageDataset) -> Check:
+    def _check_on(self, sample: ImageDataset, pixels: PixelStore | None) -> Check:
         """Return the check, of which there is one: on the pictures that it was first wanted for."""
         if self._check is None:
-            self._check = Check(self._classifier, self._decoding(sample), sample.ids)
+            self._check = Check(self._classifier, self._decoding(sample, pixels), sample.ids)
         return self._check
 
-    def _pace_on(self, piece: ImageDataset, plan: Plan) -> Pace:
+    def _pace_on(self, piece: ImageDataset, plan: Plan, pixels: PixelStore | None) -> Pace:
         if self._pace is None:
-            check = self._check_on(piece.select(spread_sample(range(len(piece)))))
+            check = self._check_on(piece.select(spread_sample(range(len(piece)))), pixels)
             self._pace = Pace.of(
                 self._classifier,
                 check.engine(plan),
@@ -171,11 +181,12 @@ class Embedder:
             )
         return self._pace
 
-    def _decoding(self, pictures: ImageDataset) -> Decoding:
+    def _decoding(self, pictures: ImageDataset, pixels: PixelStore | None) -> Decoding:
+        digests = dict(zip(pictures.ids, pictures.digests or (), strict=True)) if pixels is not None else None
         return Decoding(
             source=pictures.source,
-            preprocessing=self._classifier.preprocessing,
+            preprocessing=self.preprocessing,
             decoder="fast",
-            store=self._store,
-            digests=dict(zip(pictures.ids, pictures.digests or (), strict=True)) if self._store else None,
+            store=pixels,
+            digests=digests,
         )

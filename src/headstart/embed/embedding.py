@@ -1,7 +1,7 @@
-"""`embed`: a data set through a network, every picture once in its life."""
+"""`embed`: a data set through networks, every picture once in its life."""
 
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,8 @@ from headstart.data.scan import scan
 from headstart.data.shards import shards
 from headstart.embed.cache import EmbeddingCache
 from headstart.embed.check import spread_sample
-from headstart.embed.embedder import BATCHES_PER_PIECE, Embedder
+from headstart.embed.embedder import BATCHES_PER_PIECE, EmbeddedBatch, Embedder
+from headstart.embed.group import EmbedderGroup, fitting_groups
 from headstart.embed.matrix import empty_matrix, select_rows
 from headstart.embed.pixels import PixelStore
 from headstart.embed.plan import Plan, PlanOptions
@@ -43,7 +44,7 @@ class Embeddings:
         space: sha256 of everything that decides the features of a given picture.
         excluded: pictures that were left out, with reasons.
         num_computed: how many went through the network now; the rest came from the cache.
-        seconds: time that these took, decoding included.
+        seconds: time that these took, decoding included, with all workers together.
     """
 
     features: npt.NDArray[np.float32]
@@ -86,6 +87,7 @@ def embed(
     *,
     options: PlanOptions = PlanOptions(),
     store: PixelStore | None = None,
+    plan: Plan | None = None,
     runner: Runner = SerialRunner(),
     progress: Progress = SILENT,
 ) -> Embeddings:
@@ -96,6 +98,7 @@ def embed(
         dataset: the pictures; scanned first if that was not done.
         options: device, precision and plan.
         store: pixels that this and other networks of a run share; None decodes for this one alone.
+        plan: of the same network on pictures like these, as it was found before; None finds it.
         runner: who decodes the pictures and runs the network; `store` is of use here alone.
         progress: told about every picture that goes through the network.
 
@@ -107,64 +110,162 @@ def embed(
     Source: rows are computed in batches that depend on the order alone, so a run that was killed goes on with
         the same batches.
     """
+    plans = None if plan is None else [plan]
+    (found,) = embed_all(
+        [classifier], dataset, options=options, store=store, plans=plans, runner=runner, progress=progress
+    )
+    return found
+
+
+def embed_all(
+    classifiers: Sequence[Classifier],
+    dataset: ImageDataset,
+    *,
+    options: PlanOptions = PlanOptions(),
+    store: PixelStore | None = None,
+    plans: Sequence[Plan] | None = None,
+    runner: Runner = SerialRunner(),
+    progress: Progress = SILENT,
+) -> Iterator[Embeddings]:
+    """Yield the features that each of several networks has of every readable picture; see `embed`.
+
+    Every picture is decoded once: here by means of `store`, elsewhere for as many networks as a worker has
+    room for at a time.
+    """
     if dataset.digests is None:
         if store is None and runner.is_local:
-            with PixelStore((classifier.preprocessing,), decoder=_decoder(options)) as own:
-                return embed(classifier, dataset, options=options, store=own, progress=progress)
+            kinds = [each.preprocessing for each in classifiers]
+            with PixelStore(kinds, decoder=_decoder(options)) as own:
+                yield from embed_all(
+                    classifiers, dataset, options=options, store=own, plans=plans, progress=progress
+                )
+            return
         dataset = scan(dataset, keeper=store, runner=runner, progress=progress).dataset
-    started = time.perf_counter()
     contents = _Contents.of(dataset)
-    pictures = dataset.select(contents.first)
-    digests = pictures.digests or ()
-    embedder = Embedder(
-        classifier,
-        num_pictures=len(pictures) // runner.num_workers,
-        store=store if runner.is_local else None,
-        shared="" if runner.is_local else store_location(),
-        progress=progress if runner.is_local else SILENT,
+    work = _Work(
+        dataset.select(contents.first), options, store if runner.is_local else None, runner, progress
     )
-    sample = pictures.select(spread_sample(range(len(pictures))))
-    (plan,) = runner.map(partial(embedder.choose_plan, options=options), [sample])
-    embedder.plan = plan
-    features = empty_matrix((len(pictures), classifier.feature_dim), np.float32)
-    with EmbeddingCache(embedder.space(plan)) as cache:
-        found = cache.load_into(features, digests)
-        missing = np.flatnonzero(~found)
-        excluded: list[Exclusion] = []
-        if len(missing):
-            what = f"embedding with {classifier.name}"
-            progress.start(what, total=len(missing), unit="pictures")
-            pieces = _cut(pictures.select(missing), plan, runner)
-            places = {pictures.ids[row]: int(row) for row in missing}
-            stored: list[int] = []
-            for batch in runner.map(embedder, pieces, what=what):
-                excluded.extend(batch.excluded)
-                targets = [places[each] for each in batch.ids]
-                if batch.is_stored:
-                    stored += targets
-                else:
-                    features[targets], found[targets] = batch.features, True
-                    cache.append([digests[row] for row in targets], batch.features)
-                plan = batch.plan
-                progress.advance(len(batch.order))
-            if stored:
-                cache.load_shared_into(features, digests, found)
-                _check_all_found(found[stored])
-    kept = np.flatnonzero(found[contents.of_picture])
-    return Embeddings(
-        features=select_rows(features, contents.of_picture[kept]),
-        ids=tuple(dataset.ids[index] for index in kept),
-        labels=dataset.labels[kept],
-        class_names=dataset.class_names,
-        model=classifier.name,
-        preprocessing=classifier.preprocessing,
-        feature_point=classifier.feature_point,
-        plan=plan,
-        space=cache.key,
-        excluded=(*dataset.excluded, *excluded),
-        num_computed=len(missing),
-        seconds=time.perf_counter() - started,
-    )
+    one_by_one = (slice(at, at + 1) for at in range(len(classifiers)))
+    groups = one_by_one if runner.is_local else fitting_groups([each.num_params for each in classifiers])
+    for group in groups:
+        for job in work.run(classifiers[group], None if plans is None else plans[group]):
+            yield job.embeddings(dataset, contents, num_workers=runner.num_workers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What all networks that see the same pictures have in common."""
+
+    pictures: ImageDataset
+    options: PlanOptions
+    pixels: PixelStore | None
+    runner: Runner
+    progress: Progress
+
+    def run(self, classifiers: Sequence[Classifier], plans: Sequence[Plan] | None) -> "list[_Job]":
+        """Return the features of networks that a worker has room for together."""
+        embedders = [self._embedder(each) for each in classifiers]
+        if plans is None:
+            sample = self.pictures.select(spread_sample(range(len(self.pictures))))
+            choose = partial(self._group(embedders).choose_plans, options=self.options)
+            plans = list(self.runner.map(choose, [sample]))
+        jobs = [_Job(*each, self.pictures) for each in zip(classifiers, embedders, plans, strict=True)]
+        with ExitStack() as stack:
+            for job in jobs:
+                stack.enter_context(job.cache)
+            for together in _with_same_missing(jobs):
+                self._compute(together)
+            for job in jobs:
+                job.load_stored()
+        return jobs
+
+    def _compute(self, jobs: "Sequence[_Job]") -> None:
+        """Compute what networks miss, all the same pictures."""
+        missing, name = jobs[0].missing, jobs[0].classifier.name
+        what = f"embedding with {name if len(jobs) == 1 else f'{len(jobs)} networks'}"
+        self.progress.start(what, total=len(jobs) * len(missing), unit="pictures")
+        pieces = _cut(self.pictures.select(missing), [job.plan for job in jobs], self.runner)
+        group = self._group([job.embedder for job in jobs])
+        for number, batch in self.runner.map(group, pieces, what=what):
+            jobs[number].take(batch)
+            self.progress.advance(len(batch.order))
+
+    def _embedder(self, classifier: Classifier) -> Embedder:
+        is_local = self.runner.is_local
+        return Embedder(
+            classifier,
+            num_pictures=len(self.pictures) // self.runner.num_workers,
+            shared="" if is_local else store_location(),
+            progress=self.progress if is_local else SILENT,
+        )
+
+    def _group(self, embedders: Sequence[Embedder]) -> EmbedderGroup:
+        return EmbedderGroup(embedders, pixels=self.pixels, decoder=_decoder(self.options))
+
+
+def _with_same_missing(jobs: "Sequence[_Job]") -> "list[list[_Job]]":
+    """Return the jobs that miss something, those together that miss the same."""
+    together: dict[bytes, list[_Job]] = {}
+    for job in jobs:
+        if len(job.missing):
+            together.setdefault(job.missing.tobytes(), []).append(job)
+    return list(together.values())
+
+
+class _Job:
+    """The features that one network has of some pictures, on their way."""
+
+    def __init__(
+        self, classifier: Classifier, embedder: Embedder, plan: Plan, pictures: ImageDataset
+    ) -> None:
+        self.classifier = classifier
+        self.embedder = embedder
+        self.plan = embedder.plan = plan
+        self.cache = EmbeddingCache(embedder.space(plan))
+        self._digests = pictures.digests or ()
+        self._features = empty_matrix((len(pictures), classifier.feature_dim), np.float32)
+        self._found = self.cache.load_into(self._features, self._digests)
+        self.missing = np.flatnonzero(~self._found)
+        self._places = {pictures.ids[row]: int(row) for row in self.missing}
+        self._excluded: list[Exclusion] = []
+        self._stored: list[int] = []
+        self._seconds = 0.0
+
+    def take(self, batch: EmbeddedBatch) -> None:
+        """Keep what was computed."""
+        self._excluded.extend(batch.excluded)
+        rows = [self._places[each] for each in batch.ids]
+        if batch.is_stored:
+            self._stored += rows
+        else:
+            self._features[rows], self._found[rows] = batch.features, True
+            self.cache.append([self._digests[row] for row in rows], batch.features)
+        self.plan = batch.plan
+        self._seconds += batch.seconds
+
+    def load_stored(self) -> None:
+        """Load what workers wrote to the shared store."""
+        if self._stored:
+            self.cache.load_shared_into(self._features, self._digests, self._found)
+            _check_all_found(self._found[self._stored])
+
+    def embeddings(self, dataset: ImageDataset, contents: "_Contents", *, num_workers: int) -> Embeddings:
+        """Return the features of a data set whose contents were seen."""
+        kept = np.flatnonzero(self._found[contents.of_picture])
+        return Embeddings(
+            features=select_rows(self._features, contents.of_picture[kept]),
+            ids=tuple(dataset.ids[index] for index in kept),
+            labels=dataset.labels[kept],
+            class_names=dataset.class_names,
+            model=self.classifier.name,
+            preprocessing=self.classifier.preprocessing,
+            feature_point=self.classifier.feature_point,
+            plan=self.plan,
+            space=self.cache.key,
+            excluded=(*dataset.excluded, *self._excluded),
+            num_computed=len(self.missing),
+            seconds=self._seconds / num_workers,
+        )
 
 
 def _check_all_found(found: npt.NDArray[np.bool_]) -> None:
@@ -177,11 +278,12 @@ def _check_all_found(found: npt.NDArray[np.bool_]) -> None:
         )
 
 
-def _cut(pictures: ImageDataset, plan: Plan, runner: Runner) -> Iterator[ImageDataset]:
+def _cut(pictures: ImageDataset, plans: Sequence[Plan], runner: Runner) -> Iterator[ImageDataset]:
     """Yield the pieces that a runner is given: whole batches, the same ones wherever they are run."""
     if runner.is_local:
         return iter((pictures,))
-    return shards(pictures, BATCHES_PER_PIECE * plan.batch_size)
+    num_batches = -(-BATCHES_PER_PIECE // len(plans))  # each piece is for all of them
+    return shards(pictures, num_batches * max(plan.batch_size for plan in plans))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -49,7 +49,7 @@ class PixelStore:
     """Decoded pictures by the digest of their content; safe to use from several threads.
 
     It is a keeper for `headstart.data.scan`. What does not fit on the disk is not kept, and decoded again
-    when it is needed.
+    when it is needed; once the store is closed nothing is.
 
     Attributes:
         decoder: how pictures become pixels.
@@ -57,7 +57,8 @@ class PixelStore:
 
     def __init__(self, preprocessings: Sequence[Preprocessing], *, decoder: Decoder) -> None:
         self.decoder = decoder
-        self._kinds = tuple(dict.fromkeys(pixel_kind(each) for each in preprocessings))
+        kinds = dict.fromkeys(pixel_kind(each) for each in preprocessings)
+        self._kinds: tuple[Preprocessing, ...] = tuple(kinds)
         self._files: list[FileIO] = []
         self._rows: dict[str, int] = {}
         self._num_rows = self._max_rows = 0
@@ -75,7 +76,7 @@ class PixelStore:
     def __exit__(self, *_: object) -> None:
         for file in self._files:
             file.close()
-        self._files, self._rows = [], {}
+        self._kinds, self._files, self._rows = (), [], {}
         torch.set_num_threads(self._num_threads)
 
     def reserve(self, num_rows: int) -> int:

@@ -21,6 +21,7 @@ from headstart.data.stream import unlabelled
 from headstart.embed.check import Check, spread_sample
 from headstart.embed.decoding import DecodedBatch, Decoding, decode_batches
 from headstart.embed.embedder import BATCHES_PER_PIECE, EmbeddedBatch, Embedder
+from headstart.embed.group import EmbedderGroup
 from headstart.embed.pace import Pace
 from headstart.embed.plan import PlanOptions, choose_plan
 from headstart.embed.rows import Features
@@ -175,13 +176,14 @@ def _stream_elsewhere(
     progress: Progress,
 ) -> Iterator[Prediction]:
     embedder = Embedder(classifier, num_pictures=len(first) // runner.num_workers)
+    group = EmbedderGroup([embedder], decoder="fast")
     sample = unlabelled(spread_sample(first), source)
-    (plan,) = runner.map(partial(embedder.choose_plan, options=options), [sample])
+    (plan,) = runner.map(partial(group.choose_plans, options=options), [sample])
     embedder.plan = plan
     what = f"predicting with {classifier.name}"
     progress.start(what, unit="pictures")
     pieces = _cut(chain(first, others), source, BATCHES_PER_PIECE * plan.batch_size)
-    for batch in runner.map(embedder, pieces, what=what):
+    for _, batch in runner.map(group, pieces, what=what):
         yield from _rows(classifier, batch.features if batch.ids else None, batch)
         progress.advance(len(batch.order))
 
