@@ -25,12 +25,12 @@ test: $(VENV)/.test-installed  ## install what development needs, then lint, typ
 	@# Two processes, each with one thread: networks this small gain nothing from more.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-test-all: $(VENV)/.test-installed browser  ## the longer tier: killed runs, a wheel in an empty environment, a real browser
+test-all: $(VENV)/.test-installed browser  ## the longer tier: killed runs, the drop-in's networks, a real browser
 	@# In the order of collection: files of one long test, which would come last, are then not left to one process.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "slow or browser"
 
-test-heavy: $(VENV)/.test-installed  ## every network exported, a cluster in full, memory of heads: three quarters of an hour
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m heavy
+test-heavy: $(VENV)/.test-installed  ## what takes longest: every network exported, a cluster in full, many kills, a wheel: an hour
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m heavy
 
 browser: $(VENV)/.test-installed  ## install what drives the browser in the longer tier; Chromium itself comes from the system
 	@$(BIN)/python -c "import playwright" 2>/dev/null || $(BIN)/pip install --quiet -e '.[browser]'

@@ -120,7 +120,7 @@ def test_ctrl_c_while_the_file_is_proven(tiny_folder: Path, earlier: Path, tempo
     assert content(temporary) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize("words", [("t.onnx", "--quantize", "int8", "--max-loss", "1"), ("t.xml",)])
 def test_ctrl_c_at_many_moments(
     tiny_folder: Path, few_shapes: Path, earlier: Path, temporary: Path, words: tuple[str, ...]

@@ -199,7 +199,7 @@ def test_a_tuned_model_is_predicted_with_and_evaluated_like_any_other(
     json.loads(said.out)
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_two_processes_make_one_run_and_start_again(tmp_path: Path, tiny_models: tuple[str, str]) -> None:
     pytest.importorskip("accelerate")
 

@@ -277,7 +277,7 @@ def test_only_who_knows_the_token_is_heard(cluster: Cluster, tmp_path: Path) -> 
     assert "Traceback" not in found.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_a_lost_node_costs_its_pieces(pictures: Path, here: Path, tmp_path: Path) -> None:
     started = Cluster(tmp_path / "cluster")
     try:

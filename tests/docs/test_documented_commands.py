@@ -48,6 +48,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "benchmarks/README.md",
 )
+LONG_PAGES = ("docs/cluster.md", "docs/compare.md", "docs/export.md", "docs/tune.md")
 DOCS = [page for page in PAGES if page.startswith("docs/")]
 OPTIONS_OF_OTHERS = (
     "--force-reinstall",
@@ -229,9 +230,14 @@ def test_what_the_readme_shows_works(
     check_page("README.md", workplace, monkeypatch, capfd)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the pages are written for a POSIX shell")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.heavy if page in LONG_PAGES else pytest.mark.slow)
+        for page in PAGES
+    ],
+)
 def test_what_a_page_shows_works(
     page: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

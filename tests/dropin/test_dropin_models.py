@@ -11,7 +11,7 @@ from torch import nn
 
 import pretrainedmodels
 
-# Small ones of different kinds; all 45 run in the longer tier.
+# Small ones of different kinds; all 45 run in the longer tiers.
 QUICK = ("alexnet", "bninception", "densenet121", "dpn68b", "resnet18", "se_resnet50", "squeezenet1_1")
 each_network = pytest.mark.parametrize(
     "name",
@@ -86,7 +86,7 @@ def test_rectangular_pictures_and_copies(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name in ("resnet18", "squeezenet1_1") else pytest.mark.slow)
+        pytest.param(name, marks=() if name in ("resnet18", "squeezenet1_1") else pytest.mark.heavy)
         for name in pretrainedmodels.model_names
     ],
 )

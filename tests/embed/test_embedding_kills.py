@@ -77,7 +77,7 @@ def undisturbed(words: Sequence[str | Path], home: Path) -> tuple[float, float, 
     return begun - run.started, embedded - begun, time.monotonic() - embedded
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are Unix's")
 def test_a_killed_embedding_completes_with_equal_results(
     tmp_path: Path, draw_folder: Callable, tiny_models: tuple[str, str]

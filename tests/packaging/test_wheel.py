@@ -49,7 +49,7 @@ def test_the_sdist_holds_what_building_and_testing_need(built: Path) -> None:
     assert not [name for name in names if "__pycache__" in name or name.startswith((".venv", "shared"))]
 
 
-@pytest.mark.slow  # it installs everything, torch too
+@pytest.mark.heavy  # it installs everything, torch too
 def test_the_wheel_works_in_an_empty_environment_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     home, folder = tmp_path / "venv", tmp_path / "somewhere else"
     folder.mkdir()

@@ -59,7 +59,7 @@ def test_a_few_hundred(hostile: Any, service: Running) -> None:
     assert len(kinds) > 20
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 def test_thousands_leave_the_memory_as_it_was(hostile: Any, service: Running) -> None:
     process = psutil.Process()
     attack(hostile, service, 3000)

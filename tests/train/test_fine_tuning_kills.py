@@ -13,7 +13,6 @@ import pytest
 
 from headstart.train.checkpoint import CHECKPOINT_FILE
 
-NUM_KILLS = 24
 SEED = 5
 
 # Trains and prints the sha256 of all tensors and the history; checkpoints are written nearly all the time.
@@ -83,9 +82,13 @@ class Run:
         return list(json.loads(out))
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "num_kills", [pytest.param(5, marks=pytest.mark.slow), pytest.param(24, marks=pytest.mark.heavy)]
+)
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are Unix's")
-def test_killed_at_random_it_ends_with_the_same_weights(tmp_path: Path, tiny_models: tuple[str, str]) -> None:
+def test_killed_at_random_it_ends_with_the_same_weights(
+    num_kills: int, tmp_path: Path, tiny_models: tuple[str, str]
+) -> None:
     calm = Run(tiny_models[1], tmp_path / "calm")
     expected = calm.finish()
     seconds = time.monotonic() - calm.begun
@@ -93,9 +96,9 @@ def test_killed_at_random_it_ends_with_the_same_weights(tmp_path: Path, tiny_mod
     chance = random.Random(SEED)
     kills = inside_a_write = 0
     starts = 0
-    while kills < NUM_KILLS:
+    while kills < num_kills:
         starts += 1
-        assert starts < 4 * NUM_KILLS
+        assert starts < 4 * num_kills
         folder = tmp_path / "killed"
         # Short enough that most kills hit a training that is not over; each gets a little further.
         writing = folder if starts % 2 else None
@@ -106,5 +109,5 @@ def test_killed_at_random_it_ends_with_the_same_weights(tmp_path: Path, tiny_mod
             assert Run(tiny_models[1], folder).finish() == expected
             folder.rename(tmp_path / f"ended {starts}")
     assert Run(tiny_models[1], tmp_path / "killed").finish() == expected
-    assert inside_a_write >= 3, "the kills never hit a checkpoint that was being written"
+    assert inside_a_write >= num_kills // 8, "the kills never hit a checkpoint that was being written"
     assert not parts_in(tmp_path / "killed")

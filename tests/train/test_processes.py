@@ -132,7 +132,7 @@ def test_two_processes_end_like_one_also_when_they_were_killed(
     assert difference(killed / "0.safetensors", two / "0.safetensors") < TOLERANCE
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "changes",
     [{"layers": "gradual", "start": "probe"}, {"layers": "last"}, {"mixup": 0.2, "balance": "sampling"}],
