@@ -9,6 +9,7 @@ import httpx2
 import numpy as np
 from PIL import Image
 
+from headstart.embed import PlanOptions
 from headstart.models import Classifier
 from headstart.serve import Limits, Server, create_app
 
@@ -16,7 +17,7 @@ TOKEN = "a-token-of-the-tests"
 
 
 class Running:
-    """A service in a thread of this process.
+    """A service in a thread of this process, in float32 on every machine unless `options` say otherwise.
 
     Attributes:
         address: "http://127.0.0.1:12345".
@@ -27,6 +28,7 @@ class Running:
         self._server = Server("127.0.0.1", 0)
         self.address = self._server.address.rstrip("/")
         self.port = int(self.address.rpartition(":")[2])
+        settings.setdefault("options", PlanOptions(precision="fp32"))
         app = create_app(classifier, limits=limits, **settings)
         self._thread = threading.Thread(target=self._server.run, args=(app,), kwargs={"limits": limits})
         self._thread.start()
