@@ -8,10 +8,11 @@ results/embedding_h200.json and embedding_resnet50_h200.json), and what part of 
 costs (results/selection.json). Assumed, and open to change by options: cores, price, the network of a node
 and of the store, and how often a spot node leaves.
 
-Nodes take pieces of 2,048 pictures. A piece takes the longest of reading, decoding and the forward pass, for
-they overlap, with a spread of 10 %; a node that leaves loses its piece, and another comes five minutes later.
-Every candidate decodes the pictures anew, as headstart's cluster does. Printed for each number of nodes:
-hours, node-hours, price, what saturates first, and how busy each resource is.
+Nodes take pieces of 2,048 pictures. As headstart's cluster does it, a piece is read and decoded once for as
+many networks as a worker has room for, and they see it one after the other. Reading and decoding overlap,
+the forward passes come after them; all with a spread of 10 %. A node that leaves loses its piece, and another
+comes five minutes later. Printed for each number of nodes: hours, node-hours, price, what takes most of the
+time, and how busy each resource is.
 """
 
 import argparse
@@ -36,7 +37,7 @@ _SPREAD = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """Seconds that one piece keeps each resource of a node busy."""
+    """Seconds that one piece keeps each resource of a node busy, for all networks that see it together."""
 
     reading: float
     decoding: float
@@ -44,8 +45,8 @@ class Piece:
 
     @property
     def seconds(self) -> float:
-        """How long the piece takes: its stages overlap with those of the next."""
-        return max(self.reading, self.decoding, self.forward)
+        """How long the piece takes."""
+        return max(self.reading, self.decoding) + self.forward
 
 
 def decode_seconds(photographs: Path, num_pictures: int = 100) -> float:
@@ -72,6 +73,16 @@ def gpu_rate(name: str) -> float:
     """Return the pictures a second that a GPU took in a kept record."""
     record = json.loads((RESULTS / name).read_text(encoding="utf-8"))
     return float(record["models"][0]["forward_rate"]["median"])
+
+
+def networks_together() -> int:
+    """Return how many of the default candidates a worker has room for together, on average, at least 1."""
+    from headstart.catalog import find_model
+    from headstart.compare.candidates import DEFAULT_MODELS
+    from headstart.embed import fitting_groups
+
+    sizes = [find_model(name).num_params for name in DEFAULT_MODELS]
+    return max(1, len(sizes) // sum(1 for _ in fitting_groups(sizes)))
 
 
 def simulate(piece: Piece, num_pieces: int, num_nodes: int, *, hours_between: float, seed: int) -> float:
@@ -109,6 +120,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=float, default=50e6)
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--gpu-rates", type=float, nargs="+", help="pictures a second; default: as recorded")
+    parser.add_argument("--together", type=int, help="networks that see a piece; default: those that fit")
     parser.add_argument("--cores", type=int, default=16, help="of each node, beside its one GPU")
     parser.add_argument("--node-gbit", type=float, default=25.0, help="network of a node")
     parser.add_argument("--store-gbit", type=float, default=200.0, help="network of the store, for all nodes")
@@ -130,11 +142,16 @@ def main() -> None:
         "picture_bytes": mean_bytes,
         "gpu_rates": rates,
         "race_share": share,
+        "networks_together": networks_together() if args.together is None else args.together,
     }
     print(f"decoding {1000 * decoding:.2f} ms a picture and core, {mean_bytes / 1000:.0f} kB a picture")
+    together = record["measured"]["networks_together"]
+    print(f"{together} networks see a piece together")
     print(f"GPU {', '.join(f'{rate:,.0f}' for rate in rates)} pictures/s; race {share:.1%} of all candidates")
     record["results"] = [
-        row for nodes in args.nodes for row in rows_for(nodes, args, rates, mean_bytes, decoding, share)
+        row
+        for nodes in args.nodes
+        for row in rows_for(nodes, args, rates, mean_bytes, decoding, share, together)
     ]
     for row in record["results"]:
         busy = ", ".join(f"{name} {value:.0%}" for name, value in row["busy"].items())
@@ -146,19 +163,26 @@ def main() -> None:
 
 
 def rows_for(
-    nodes: int, args: Any, rates: list[float], mean_bytes: float, decoding: float, share: float
+    nodes: int,
+    args: Any,
+    rates: list[float],
+    mean_bytes: float,
+    decoding: float,
+    share: float,
+    together: int,
 ) -> list[dict[str, Any]]:
     """Return what all candidates and what the race take on so many nodes."""
     gbit = min(args.node_gbit, args.store_gbit / nodes)
     piece = Piece(
-        reading=PIECE * (mean_bytes + 4 * FEATURES) * 8 / (gbit * 1e9),
+        # What a network's features take of the way to the store counts as reading, too.
+        reading=PIECE * (mean_bytes + together * 4 * FEATURES) * 8 / (gbit * 1e9),
         decoding=PIECE * decoding / args.cores,
-        forward=PIECE / (len(rates) / sum(1 / rate for rate in rates)),  # half of the candidates are as each
+        forward=PIECE * together * sum(1 / rate for rate in rates) / len(rates),  # equally many are as each
     )
     busy = {name: getattr(piece, name) / piece.seconds for name in ("reading", "decoding", "forward")}
     rows = []
     for way, candidates in (("exhaustive", float(args.candidates)), ("race", args.candidates * share)):
-        num_pieces = int(np.ceil(args.pictures * candidates / PIECE))
+        num_pieces = int(np.ceil(args.pictures * candidates / together / PIECE))
         seconds = simulate(piece, num_pieces, nodes, hours_between=args.hours_between, seed=0)
         hours = seconds / 3600
         rows.append(

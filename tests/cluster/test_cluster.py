@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ pytest.importorskip("ray")
 
 
 MODEL = "efficientnet_lite0"
-PER_CLASS = 350  # 1,050 pictures: five pieces of 256 at 224 pixels
+PER_CLASS = 1000  # 3,000 pictures: three pieces of 1,024 at 224 pixels
 
 
 # No node can read a picture, as this has it.
@@ -42,11 +42,30 @@ np.savez(out, features=found.features, labels=found.labels, ids=np.array(found.i
 """
 
 
+# For want of nodes it gives up after a moment.
+_IMPATIENT = """
+from headstart.cli.start import main
+from headstart.cluster import ray_runner
+
+ray_runner._PATIENCE_SECONDS, ray_runner._LOOK_SECONDS = 6.0, 1.0
+main()
+"""
+
+# Prints the ids of the nodes that have cores.
+_NODES = """
+import ray
+
+ray.init(address="auto", log_to_driver=False, configure_logging=False)
+print(*(each["NodeID"] for each in ray.nodes() if each["Alive"] and each["Resources"].get("CPU")))
+"""
+
+
 class Cluster:
     """A cluster with two workers, and commands that are run on it."""
 
     def __init__(self, home: Path) -> None:
         self._words = [sys.executable, "-m", "headstart", "cluster"]
+        self._added: subprocess.Popen[bytes] | None = None
         self._environment = {**os.environ, "HEADSTART_HOME": str(home)}
         words = [*self._words, "up", "--workers", "2", "--cores", "1"]
         subprocess.run(words, env=self._environment, check=True, timeout=300)
@@ -59,19 +78,51 @@ class Cluster:
         }
 
     def stop(self) -> None:
+        if self._added is not None:
+            os.killpg(self._added.pid, signal.SIGKILL)
+            self._added.wait(timeout=60)
         subprocess.run([*self._words, "down"], env=self._environment, check=True, timeout=120)
         assert not any(map(is_alive, self.nodes))
 
-    def begin(self, *words: str | Path, home: Path, log: Path) -> "subprocess.Popen[str]":
+    def begin(
+        self, *words: str | Path, home: Path, log: Path, program: Sequence[str] = ("-m", "headstart")
+    ) -> "subprocess.Popen[str]":
         """Start a command, with a cache of its own."""
         with log.open("w") as errors:
             return subprocess.Popen(
-                [sys.executable, "-m", "headstart", *map(str, words)],
+                [sys.executable, *program, *map(str, words)],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
                 env={**os.environ, **self.environment, "HEADSTART_HOME": str(home)},
             )
+
+    def ask_ray(self, *words: str) -> str:
+        """Run a program or command of Ray's that knows this cluster, and return what it prints."""
+        environment = {**os.environ, **self.environment}
+        found = subprocess.run(
+            words, env=environment, check=True, capture_output=True, text=True, timeout=120
+        )
+        return found.stdout
+
+    def add_worker(self, log: Path) -> None:
+        """Start one more node."""
+        ray = Path(sys.executable).with_name("ray")
+        words = [ray, "start", "--block", f"--address={self.address}", "--num-cpus=1"]
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                [*words, "--node-ip-address=127.0.0.1"],
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+        self.nodes = [*self.nodes, process.pid]
+        self._added = process
+
+    def kill_workers(self) -> None:
+        for node in self.nodes[1:]:
+            os.killpg(node, signal.SIGKILL)
 
     def run(self, *words: str | Path, home: Path) -> str:
         log = home.parent / f"{home.name}.log"
@@ -127,6 +178,14 @@ def assert_same(one: Path, other: Path) -> None:
     a, b = first["features"], second["features"]
     cosines = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     assert cosines.min() > 0.9999
+
+
+def assert_ends_like(process: "subprocess.Popen[str]", log: Path, here: Path, there: Path) -> None:
+    """Wait for a command, which must succeed and write the features that one process computes."""
+    out, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, log.read_text()
+    assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - 1
+    assert_same(here, there)
 
 
 def wait_for(log: Path, text: str) -> None:
@@ -220,10 +279,7 @@ def test_a_killed_worker_costs_its_piece(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     workers_of(cluster)[0].kill()
-    out, _ = process.communicate(timeout=900)
-    assert process.returncode == 0, log.read_text()
-    assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - 1
-    assert_same(here, tmp_path / "there.npz")
+    assert_ends_like(process, log, here, tmp_path / "there.npz")
 
 
 @pytest.mark.heavy
@@ -277,19 +333,75 @@ def test_only_who_knows_the_token_is_heard(cluster: Cluster, tmp_path: Path) -> 
     assert "Traceback" not in found.stderr
 
 
-@pytest.mark.heavy
-def test_a_lost_node_costs_its_pieces(pictures: Path, here: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose nodes may die."""
     started = Cluster(tmp_path / "cluster")
-    try:
-        log = tmp_path / "log"
-        process = started.begin(
-            *embed_words(pictures, tmp_path / "there.npz"), home=tmp_path / "home", log=log
-        )
-        wait_for(log, "embedding with")
-        os.killpg(started.nodes[-1], signal.SIGKILL)
-        out, _ = process.communicate(timeout=900)
-        assert process.returncode == 0, log.read_text()
-        assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - 1
-        assert_same(here, tmp_path / "there.npz")
-    finally:
-        started.stop()
+    yield started
+    started.stop()
+
+
+@pytest.mark.heavy
+def test_a_lost_node_costs_its_pieces(
+    own_cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    words = embed_words(pictures, tmp_path / "there.npz")
+    process = own_cluster.begin(*words, home=tmp_path / "home", log=log)
+    wait_for(log, "embedding with")
+    os.killpg(own_cluster.nodes[-1], signal.SIGKILL)
+    assert_ends_like(process, log, here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_a_node_that_is_to_leave_ends_its_pieces(
+    own_cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    """As a spot node does, which is told two minutes before."""
+    log = tmp_path / "log"
+    words = embed_words(pictures, tmp_path / "there.npz")
+    process = own_cluster.begin(*words, home=tmp_path / "home", log=log)
+    wait_for(log, "embedding with")
+    leaving = own_cluster.ask_ray(sys.executable, "-c", _NODES).split()[-1]
+    notice = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+    notice += ["--deadline-remaining-seconds", "120"]
+    ray = str(Path(sys.executable).with_name("ray"))
+    own_cluster.ask_ray(ray, "drain-node", "--address", own_cluster.address, "--node-id", leaving, *notice)
+    assert_ends_like(process, log, here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_when_all_workers_are_lost_the_next_one_goes_on(
+    own_cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    words = embed_words(pictures, tmp_path / "there.npz")
+    process = own_cluster.begin(*words, home=tmp_path / "home", log=log)
+    wait_for(log, "embedding with")
+    own_cluster.kill_workers()
+    time.sleep(15)
+    assert process.poll() is None, log.read_text()
+    own_cluster.add_worker(tmp_path / "worker.log")
+    assert_ends_like(process, log, here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_when_no_worker_comes_back_that_is_told_and_what_was_done_is_kept(
+    own_cluster: Cluster, cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    log, home = tmp_path / "log", tmp_path / "home"
+    words = embed_words(pictures, tmp_path / "there.npz")
+    process = own_cluster.begin(*words, home=home, log=log, program=("-c", _IMPATIENT))
+    deadline = time.monotonic() + 300
+    while not list(home.glob("embeddings/*/rows-*")):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    own_cluster.kill_workers()
+    process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "error: no node was left to work" in log.read_text()
+    assert "Traceback" not in log.read_text()
+    record = json.loads(cluster.run(*words, home=home))
+    assert 0 < record["num_computed"] < record["num_pictures"]
+    assert_same(here, tmp_path / "there.npz")

@@ -45,7 +45,7 @@ def test_groups_stay_whole_in_the_folds(
     few_shapes: Path, tiny_models: tuple[str, str], tmp_path: Path
 ) -> None:
     """Of pictures that belong together none is predicted by a probe that saw another."""
-    from headstart.compare.evidence import draw_folds
+    from headstart.compare.heads import draw_folds
     from headstart.data.scan import scan
 
     dataset = scan(hs.open_dataset(few_shapes)).dataset

@@ -17,14 +17,16 @@ import headstart as hs
 from headstart.compare import CompareOptions, Comparison, compare
 from headstart.compare.candidates import Candidate
 from headstart.compare.choice import choose
-from headstart.compare.evidence import Evidence, count_folds, draw_folds, gather
+from headstart.compare.evidence import Evidence, gather
 from headstart.compare.final import nested_estimate
+from headstart.compare.heads import count_folds, draw_folds
 from headstart.compare.records import Cost
 from headstart.core.errors import DataError
 from headstart.core.progress import SILENT
 from headstart.data import ImageDataset, Splits, dataset_from_arrays
 
 evidence_module = importlib.import_module("headstart.compare.evidence")
+heads_module = importlib.import_module("headstart.compare.heads")
 
 
 def labelled(labels: Sequence[int], contents: Sequence[int] | None = None) -> ImageDataset:
@@ -165,7 +167,7 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
             predict_proba=predict_proba, inner_log_losses_=np.array([0.7, len(predicted)]), strength_=0.1
         )
 
-    monkeypatch.setattr(evidence_module, "fit_probe", fit)
+    monkeypatch.setattr(heads_module, "fit_probe", fit)
     monkeypatch.setattr(evidence_module, "measure_cost", lambda embedded, runner: None)
     classifier = SimpleNamespace(
         preprocessing=SimpleNamespace(input_size=(64, 64)), feature_dim=1, backbone_digest=lambda: ""

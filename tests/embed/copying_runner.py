@@ -15,10 +15,12 @@ class CopyingRunner:
 
     def __init__(self) -> None:
         self.sizes: dict[str, list[int]] = {}
+        self.jobs: list[str] = []
 
     def map(
         self, function: Callable[[Any], Iterable[Any]], items: Iterable[Any], *, what: str = ""
     ) -> Generator[Any, None, None]:
+        self.jobs.append(what)
         workers = [pickle.loads(pickle.dumps(function)) for _ in range(self.num_workers)]
         for number, item in enumerate(items):
             if isinstance(item, ImageDataset):

@@ -40,10 +40,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[...
 def test_features_are_those_of_one_process(
     tiny: Classifier, pictures: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = embed(tiny, open_dataset(pictures))
+    dataset = open_dataset(pictures)
+    large = choose_resolution(tiny.preprocessing, sample_sides(dataset), resolution=320)  # in small batches
+    network = tiny.with_preprocessing(large)
+    here = embed(network, dataset)
     monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "another"))
     runner = CopyingRunner()
-    there = embed(tiny, open_dataset(pictures), runner=runner)
+    there = embed(network, dataset, runner=runner)
     assert (there.ids, there.excluded, there.space) == (here.ids, here.excluded, here.space)
     assert np.array_equal(there.labels, here.labels)
     assert smallest_cosine(here.features, there.features) > 0.9999
@@ -130,26 +133,38 @@ def test_predictions_come_in_order(tiny: Classifier, pictures: Path, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("budget", ["", "4000images"], ids=["all", "race"])
+@pytest.mark.parametrize(
+    ("budget", "has_store"),
+    [("", False), ("", True), ("3000images", False)],
+    ids=["all", "all, with a store", "race"],
+)
 def test_the_choice_is_the_same(
     budget: str,
+    has_store: bool,
     tiny_models: tuple[str, str],
     shapes: Path,
+    pictures: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = {}
-    for name, runner in (("here", SerialRunner()), ("there", CopyingRunner())):
+    found, elsewhere = {}, CopyingRunner()
+    sides = (32, 48, 64) if budget else (64,)  # two candidates alone would be judged at once
+    for name, runner in (("here", SerialRunner()), ("there", elsewhere)):
         monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / f"home-{name}"))
+        if has_store and runner is elsewhere:
+            monkeypatch.setenv("HEADSTART_STORE", str(tmp_path / "store"))
         found[name] = compare(
             [find_model(each) for each in tiny_models],
-            open_dataset(shapes),
+            open_dataset(pictures if budget else shapes),
             budget=budget,
             out=tmp_path / name,
-            options=CompareOptions(resolutions=(64,)),
+            options=CompareOptions(resolutions=sides),
             runner=runner,
         )
     here, there = found["here"], found["there"]
+    together = [job for job in elsewhere.jobs if job.endswith(" networks")]
+    assert together[0] == f"embedding with {2 * len(sides)} networks"
+    assert has_store == ("training heads on 2 networks" in together)
     assert there.chosen == here.chosen
     assert there.fingerprint == here.fingerprint
     assert [row.name for row in there.rows] == [row.name for row in here.rows]

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.console import show_progress
-from headstart.core.progress import Progress
+from headstart.cli.console import ConsoleProgress, show_progress
+from headstart.core.plain_progress import PlainProgress
 from headstart.core.runner import Runner, SerialRunner
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -59,10 +59,10 @@ def show_cluster(address: Address = "auto") -> None:
 
 
 @contextmanager
-def open_runner(cluster: str, progress: Progress) -> Iterator[Runner]:
+def open_runner(cluster: str, progress: ConsoleProgress | PlainProgress) -> Iterator[Runner]:
     """Give whoever runs the pieces: this process where `cluster` is "", else that cluster.
 
-    At the end it tells what each node did.
+    What each node does is shown meanwhile, and told at the end.
     """
     if not cluster:
         yield SerialRunner()
@@ -75,6 +75,8 @@ def open_runner(cluster: str, progress: Progress) -> Iterator[Runner]:
         progress.note(
             f"{share.num_workers} workers on {len(runner.nodes)} nodes, {share.num_cores} cores each"
         )
+        progress.watch(runner.describe)
         yield runner
+        progress.watch(list)
         for line in runner.describe():
             progress.note(line)

@@ -1,7 +1,7 @@
 """What the user sees while waiting, and how an error looks."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,10 +47,19 @@ class ConsoleProgress:
 
     def __init__(self) -> None:
         from rich import progress as bars
-        from rich.console import Console
+        from rich.console import Console, RenderableType
+        from rich.text import Text
 
+        class Display(bars.Progress):
+            """A bar, and below it the lines of whoever is watched."""
+
+            def get_renderables(display) -> "Iterable[RenderableType]":  # noqa: N805
+                yield from super().get_renderables()
+                yield from (Text(plain(line), no_wrap=True, overflow="ellipsis") for line in self._describe())
+
+        self._describe: Callable[[], list[str]] = list
         self._console = Console(stderr=True, highlight=False, markup=False)
-        self._bars: Progress = bars.Progress(
+        self._bars: Progress = Display(
             bars.SpinnerColumn(),
             bars.TextColumn("{task.description}"),
             bars.BarColumn(bar_width=28),
@@ -79,8 +88,13 @@ class ConsoleProgress:
         """Print a line above the bar."""
         self._console.print(plain(text))
 
+    def watch(self, describe: Callable[[], list[str]]) -> None:
+        """Show the lines that `describe` gives below the bar, as they are now."""
+        self._describe = describe
+
     def close(self) -> None:
-        """Take the bar away."""
+        """Take the bar away, and what is watched."""
+        self._describe = list
         self._end_task()
         self._bars.stop()
 

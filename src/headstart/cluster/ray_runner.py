@@ -1,5 +1,6 @@
 """A `Runner` whose pieces are run by the workers of a Ray cluster."""
 
+import os
 import pickle
 import re
 import threading
@@ -19,7 +20,8 @@ import torch
 
 from headstart.cluster.carrying import carry, first_digest
 from headstart.cluster.nodes import Node, ask_each, list_nodes, only_on, share_out
-from headstart.core.errors import ClusterError, ModelError
+from headstart.core.errors import ClusterError, InputError, ModelError
+from headstart.core.progress import duration
 from headstart.data import ImageDataset
 
 Item = TypeVar("Item")
@@ -28,10 +30,11 @@ Result = TypeVar("Result")
 _NUM_CARRIERS = 4  # that read files here and hand them on, at a time
 # Pieces that are handed to Ray at a time: enough that workers hardly ever wait, few enough that the list of
 # fifty million pictures, or of a pipe that never ends, is never here at once.
-_PIECES_A_WORKER = 64
+_PIECES_A_WORKER, _MAX_PIECES = 512, 8192
 # A cluster that grows when it is needed, or whose nodes are lent, may be without one for a while.
 _PATIENCE_SECONDS = 300.0
 _LOOK_SECONDS = 5.0  # between looks at which nodes are there
+_PRICE_VARIABLE = "HEADSTART_PRICE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,8 @@ class _Answer:
 class RayRunner:
     """Runs pieces on a cluster that this process is connected to; see `headstart.cluster.connect`.
 
+    The variable HEADSTART_PRICE says what a node costs for an hour, for whoever wants to be told.
+
     Ray Data streams the pieces: results come back in order while later pieces are on their way, and what was
     on a worker or node that is lost is run again elsewhere. Workers are processes of Ray, which stay from job
     to job with all that they have imported.
@@ -87,6 +92,8 @@ class RayRunner:
         self.nodes = tuple(nodes)
         self.share = share_out(nodes)
         self.rates: dict[str, NodeRate] = {}
+        self._price = _price()
+        self._started = time.monotonic()
 
     @property
     def num_workers(self) -> int:
@@ -106,7 +113,8 @@ class RayRunner:
         """
         kept = ray.put(pickle.dumps(function))  # held here: a worker that is new may ask for it at any time
         left = iter(items)
-        while pieces := list(islice(left, _PIECES_A_WORKER * self.num_workers)):
+        at_a_time = min(_PIECES_A_WORKER * self.num_workers, _MAX_PIECES)
+        while pieces := list(islice(left, at_a_time)):
             for answer in self._stream(kept, pieces, what):
                 before = self.rates.get(answer.node, NodeRate())
                 self.rates[answer.node] = before.grown(answer.num_pictures, answer.seconds)
@@ -115,13 +123,20 @@ class RayRunner:
                 yield from answer.results
 
     def describe(self) -> list[str]:
-        """Return for each node that did something its pieces, pictures, and their rate while it worked."""
+        """Return for each node that did something its pieces, pictures, and their rate while it worked.
+
+        The last line is what all of it took, and cost where the price of a node is known.
+        """
         addresses = {node.id: node.address for node in self.nodes}
-        return [
+        lines = [
             f"node {addresses.get(node_id, 'that came later')} ({node_id[:6]}): {rate.num_pieces} pieces, "
             f"{rate.num_pictures:,} pictures, {rate.num_pictures / max(rate.seconds, 1e-9):,.0f} a second"
-            for node_id, rate in sorted(self.rates.items())
+            for node_id, rate in sorted(self.rates.copy().items())  # another thread may look while it grows
         ]
+        seconds = time.monotonic() - self._started
+        cost = self._price * len(self.nodes) * seconds / 3600
+        words = f"{len(self.nodes)} nodes for {duration(seconds)}"
+        return [*lines, f"{words}, which cost {cost:,.2f}" if self._price else words]
 
     def _stream(self, kept: Any, pieces: Sequence[Any], what: str) -> Generator[_Answer, None, None]:
         stream = ray.data.from_items([pickle.dumps(each) for each in pieces], override_num_blocks=len(pieces))
@@ -159,6 +174,21 @@ class RayRunner:
         first = piece.select([0])
         here = first_digest(first)
         return all(there == here for _, there in ask_each(list_nodes(), first_digest, first))
+
+
+def _price() -> float:
+    """Return what a node costs for an hour, 0 where nobody said.
+
+    Raises:
+        InputError: the variable holds no number.
+    """
+    text = os.environ.get(_PRICE_VARIABLE, "") or "0"
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(
+            f"{_PRICE_VARIABLE}={text!r}", hint="give a number: what a node costs for an hour"
+        ) from None
 
 
 def _carry_all(batch: dict[str, Any]) -> dict[str, Any]:

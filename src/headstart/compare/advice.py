@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from headstart.compare.advice_records import Advice, LearningCurve
 from headstart.compare.choice import Choice, merits
-from headstart.compare.evidence import Embedded, Evidence, draw_folds
+from headstart.compare.evidence import Embedded, Evidence
 from headstart.compare.fine_tuning import FineTuningFacts, FineTuningOutlook, fine_tuning_outlook
+from headstart.compare.heads import draw_folds
 from headstart.compare.learning_curve import cross_validated_curve, learning_curve
 from headstart.compare.metric import MetricChoice, picture_weights
 from headstart.compare.trade_offs import list_trade_offs, pareto_table

@@ -13,6 +13,7 @@ import numpy as np
 from headstart.audit import Audit, audit
 from headstart.catalog.entry import ModelEntry
 from headstart.compare.advice import advise
+from headstart.compare.ahead import Preparation
 from headstart.compare.attempts import Attempts
 from headstart.compare.baseline import SMALL, Baseline, pixel_baseline
 from headstart.compare.budget import Purse, parse_budget
@@ -30,8 +31,6 @@ from headstart.compare.evidence import (
     Embedded,
     Evidence,
     candidate_preprocessing,
-    draw_folds,
-    embed_ahead,
     embed_pictures,
     gather,
     load_candidate,
@@ -56,6 +55,7 @@ from headstart.compare.final import (
     nested_estimate,
     train_final,
 )
+from headstart.compare.heads import draw_folds
 from headstart.compare.keeping import keep_neighbours
 from headstart.compare.metric import MetricChoice, choose_metric
 from headstart.compare.mistakes import confusion, most_confident_mistakes
@@ -90,7 +90,7 @@ from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.split import Sample
-from headstart.embed import PixelStore, Plan, fitting_groups, sample_sides
+from headstart.embed import PixelStore, fitting_groups, sample_sides
 from headstart.evaluate import Rejection
 from headstart.models import Classifier, save_folder
 from headstart.train.trackers import check_trackers
@@ -260,7 +260,14 @@ class _Run:
         self._evidence: list[Evidence] = []
         self._tunings: list[TuningSummary] = []
         self._contest: Contest | None = None
-        self._ahead: dict[str, tuple[Classifier, Plan]] = {}  # whose features are in the cache already
+        self._preparation = Preparation(
+            partial(load_candidate, train=splits.train, sides=self._sides, store=store, progress=progress),
+            splits,
+            options=options,
+            runner=runner,
+            attempts=self._attempts,
+            progress=progress,
+        )
         self._pixels: Baseline | None = None
         self._pixels_known = False
         self._decisions: list[str] = []
@@ -363,32 +370,16 @@ class _Run:
     def _gather_all(self) -> None:
         """Gather the evidence of all candidates.
 
-        Elsewhere than here those that a worker has room for together see the pictures together.
+        Those that a worker would have room for together are prepared together.
         """
         for group in fitting_groups([each.entry.num_params for each in self._candidates]):
-            if not self._runner.is_local:
-                self._embed_ahead(self._candidates[group])
-            for each in self._candidates[group]:
+            candidates = self._candidates[group]
+            self._preparation.prepare(
+                [each for each in candidates if self._folder.load_piece(each.name) is None]
+            )
+            for each in candidates:
                 if each.name not in self._attempts.failed:
                     self._gather(each, self._progress)
-
-    def _embed_ahead(self, candidates: Sequence[Candidate]) -> None:
-        """Load candidates without evidence, and put their features into the cache."""
-        new = [each for each in candidates if self._folder.load_piece(each.name) is None]
-        loaded = {each.name: self._attempts.run(each, partial(self._load, each)) for each in new}
-        networks = {name: network for name, network in loaded.items() if network is not None}
-        work = partial(
-            embed_ahead,
-            [*networks.values()],
-            list_parts(self._splits),
-            options=self._options,
-            store=self._store,
-            runner=self._runner,
-            progress=self._progress,
-        )
-        plans = self._attempts.run_together(work)
-        if plans is not None:
-            self._ahead = dict(zip(networks, zip(networks.values(), plans, strict=True), strict=True))
 
     def _gather(self, candidate: Candidate, progress: Progress) -> None:
         """Gather a candidate's evidence, or note its error."""
@@ -410,7 +401,13 @@ class _Run:
         parts = list_parts(self._splits if self._contest is None else self._selection)
         embedded, seed = self._embed(candidate, parts, progress), self._options.seed
         found = gather(
-            candidate, embedded, self._selection, seed=seed, runner=self._runner, progress=progress
+            candidate,
+            embedded,
+            self._selection,
+            judged=self._preparation.judged(candidate),
+            seed=seed,
+            runner=self._runner,
+            progress=progress,
         )
         signs = observe(
             found, embedded, self._selection, pixels=self._pixel_baseline(), store=self._store, seed=seed
@@ -501,19 +498,9 @@ class _Run:
             self._pixels_known = True
         return self._pixels
 
-    def _load(self, candidate: Candidate) -> Classifier:
-        return load_candidate(
-            candidate, self._all.train, self._sides, store=self._store, progress=self._progress
-        )
-
     def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset], progress: Progress) -> Embedded:
-        plan = None
-        if self._contest is not None:
-            classifier, plan = self._contest.field.network(candidate)
-        elif candidate.name in self._ahead:
-            classifier, plan = self._ahead.pop(candidate.name)
-        else:
-            classifier = self._load(candidate)
+        networks = self._preparation if self._contest is None else self._contest.field
+        classifier, plan = networks.network(candidate)
         return embed_pictures(
             classifier,
             parts,

@@ -1,9 +1,4 @@
-"""Evidence of one candidate, from training and validation pictures only.
-
-With a validation part the probe is fitted on the training part and predicts the other. Without one
-(too few pictures) it is cross-validated: folds drawn several times, every picture predicted once each time by
-a probe that never saw it.
-"""
+"""Evidence of one candidate, from training and validation pictures only."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,18 +7,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from headstart.catalog.entry import Preprocessing
 from headstart.compare.candidates import Candidate
+from headstart.compare.heads import Judged, head_device, judge
 from headstart.compare.records import Alarm, CompareOptions, Cost
-from headstart.core.errors import DataError
 from headstart.core.progress import Progress
 from headstart.core.records import from_json, to_json
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
-from headstart.data.dataset import check_classes, concatenate
-from headstart.data.partition import inseparable
+from headstart.data.dataset import concatenate
 from headstart.embed import (
     Embeddings,
     Engine,
@@ -32,16 +25,10 @@ from headstart.embed import (
     PlanOptions,
     choose_resolution,
     embed,
-    embed_all,
 )
-from headstart.embed.matrix import select_rows
 from headstart.embed.reestimate import reestimate_on
 from headstart.evaluate import measure_latency
 from headstart.models import Classifier, load
-from headstart.train import LinearProbe
-
-NUM_FOLDS = 5
-NUM_REPEATS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,8 +79,8 @@ class Embedded:
 
     @property
     def head_device(self) -> str:
-        """Where heads are fitted: on a GPU that embedded the pictures and is here, else on the processor."""
-        return "cuda" if self.embeddings.plan.device == "cuda" and torch.cuda.is_available() else "cpu"
+        """Where heads are fitted."""
+        return head_device(self.embeddings.plan.device)
 
 
 def load_candidate(
@@ -157,30 +144,6 @@ def embed_pictures(
     return Embedded(classifier=classifier, embeddings=embeddings)
 
 
-def embed_ahead(
-    classifiers: Sequence[Classifier],
-    parts: Sequence[ImageDataset],
-    *,
-    options: CompareOptions,
-    store: PixelStore,
-    runner: Runner,
-    progress: Progress,
-) -> list[Plan]:
-    """Put the features of several networks into the cache together, and return the networks' plans.
-
-    On other machines than this a picture is then decoded once for all of them.
-    """
-    found = embed_all(
-        classifiers,
-        concatenate(parts),
-        options=plan_options(options),
-        store=store,
-        runner=runner,
-        progress=progress,
-    )
-    return [replace(each.plan, compiled=False) for each in found]  # for a few more it would not pay
-
-
 def plan_options(options: CompareOptions) -> PlanOptions:
     """Return what a comparison's user asks for of plans."""
     return PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
@@ -213,110 +176,37 @@ def gather(
     embedded: Embedded,
     splits: Splits,
     *,
+    judged: Judged | None = None,
     seed: int,
     runner: Runner = SerialRunner(),
     progress: Progress,
 ) -> Evidence:
-    """Return the evidence of one candidate; the test part is not looked at."""
-    progress.start(f"training heads on {candidate.name}")
-    train, train_correct = splits.train, None
-    if splits.val is None:
-        folds = draw_folds(train, seed=seed)
-        probabilities, losses, strengths = _cross_validate(embedded, train, folds, seed)
-    else:
-        features = embedded.rows(train)
-        probe = fit_probe(features, train, seed=seed, device=embedded.head_device)
-        train_correct = (probe.predict(features) == train.labels).astype(np.float32)
-        validation = probe.predict_proba(embedded.rows(splits.val)).astype(np.float32)
-        probabilities = validation[None]
-        losses, strengths = np.array([[probe.inner_log_losses_.min()]], np.float32), [probe.strength_]
+    """Return the evidence of one candidate; the test part is not looked at.
+
+    Args:
+        candidate: whom it is about.
+        embedded: its network and features.
+        splits: training pictures, and validation pictures if there are some.
+        judged: what its heads said where they were fitted before; None fits them here.
+        seed: of the folds and the probe.
+        runner: who runs the network.
+        progress: told about the heads.
+    """
+    if judged is None:
+        progress.start(f"training heads on {candidate.name}")
+        judged = judge(splits, embedded.rows, seed=seed, device=embedded.head_device)
     return Evidence(
         candidate=candidate,
-        probabilities=probabilities,
-        inner_losses=losses,
+        probabilities=judged.probabilities,
+        inner_losses=judged.inner_losses,
         resolution=embedded.classifier.preprocessing.input_size[0],
-        regularization=float(np.median(strengths)),
+        regularization=judged.regularization,
         plan=str(embedded.embeddings.plan),
         cost=measure_cost(embedded, runner=runner),
         feature_dim=embedded.classifier.feature_dim,
         backbone=embedded.classifier.backbone_digest(),
-        train_correct=train_correct,
+        train_correct=judged.train_correct,
     )
-
-
-def fit_probe(
-    features: npt.NDArray[np.float32],
-    dataset: ImageDataset,
-    *,
-    regularization: float | None = None,
-    seed: int,
-    device: str,
-) -> LinearProbe:
-    """Return a probe fitted on a part's features, by the strength that is given or chooses itself.
-
-    Raises:
-        DataError: a class has no picture in this part.
-    """
-    check_classes(dataset)
-    strengths = None if regularization is None else [regularization]
-    return LinearProbe(strengths=strengths, seed=seed, device=device).fit(features, dataset.labels)
-
-
-def count_folds(dataset: ImageDataset) -> int:
-    """Return how many folds a part is cut into: 5, or less where a class has fewer different pictures."""
-    _, labels = _contents(dataset)
-    return min(NUM_FOLDS, int(np.bincount(labels, minlength=dataset.num_classes).min()))
-
-
-def draw_folds(dataset: ImageDataset, *, seed: int) -> npt.NDArray[np.int64]:
-    """Return int64 of shape (R, N): the fold that each picture is predicted in, in each of R drawings.
-
-    Stratified; pictures of the same content or group are in the same fold.
-
-    Raises:
-        DataError: a class has fewer than two different pictures.
-    """
-    from sklearn.model_selection import StratifiedKFold
-
-    num_folds = count_folds(dataset)
-    if num_folds < 2:
-        raise DataError(
-            "cross-validation needs two different pictures of every class, none of which lies in another "
-            "class as well",
-            hint="headstart check DATA lists pictures that occur more than once",
-        )
-    content, labels = _contents(dataset)
-    folds = np.empty((NUM_REPEATS, len(labels)), np.int64)
-    for repeat in range(NUM_REPEATS):
-        cut = StratifiedKFold(num_folds, shuffle=True, random_state=seed + repeat)
-        for fold, (_, held_out) in enumerate(cut.split(labels, labels)):
-            folds[repeat, held_out] = fold
-    return folds[:, content]
-
-
-def _contents(dataset: ImageDataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the number of each picture's content, of shape (N,), and the label of each content's first."""
-    _, first, content = np.unique(inseparable(dataset), return_index=True, return_inverse=True)
-    return content, dataset.labels[first]
-
-
-def _cross_validate(
-    embedded: Embedded, dataset: ImageDataset, folds: npt.NDArray[np.int64], seed: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], Sequence[float]]:
-    features, num_folds = embedded.rows(dataset), int(folds.max()) + 1
-    probabilities = np.empty((*folds.shape, dataset.num_classes), np.float32)
-    losses = np.empty((len(folds), num_folds), np.float32)
-    strengths = []
-    for repeat, fold in np.ndindex(losses.shape):
-        held_out = folds[repeat] == fold
-        seen = dataset.select(np.flatnonzero(~held_out))
-        known = select_rows(features, np.flatnonzero(~held_out))
-        probe = fit_probe(known, seen, seed=seed, device=embedded.head_device)
-        others = select_rows(features, np.flatnonzero(held_out))
-        probabilities[repeat, held_out] = probe.predict_proba(others)
-        losses[repeat, fold] = probe.inner_log_losses_.min()
-        strengths.append(probe.strength_)
-    return probabilities, losses, strengths
 
 
 def measure_cost(embedded: Embedded, *, runner: Runner = SerialRunner()) -> Cost:

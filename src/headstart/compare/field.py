@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.catalog.entry import ModelEntry
+from headstart.compare.ahead import Ahead, embed_ahead
 from headstart.compare.attempts import Attempts
 from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
 from headstart.compare.candidates import Candidate, missing_rows
-from headstart.compare.evidence import embed_ahead, embed_pictures, load_candidate, network_latency
+from headstart.compare.evidence import embed_pictures, load_candidate, network_latency
 from headstart.compare.records import CompareOptions
 from headstart.compare.schedule import draw_order
 from headstart.core.runner import Runner
@@ -133,17 +134,19 @@ class Field:
         """Put the features of several candidates into the cache, where that saves decoding."""
         if self._runner.is_local:
             return
-        work = partial(
-            embed_ahead,
-            [self._classifier(each) for each in candidates],
-            [self._pictures.select(rows)],
-            options=self._options,
-            store=self._store,
-            runner=self._runner,
-            progress=self._progress,
-        )
-        plans = self._attempts.run_together(work) or ()
-        self._plans.update(zip((each.name for each in candidates), plans, strict=bool(plans)))
+
+        def work() -> list[Ahead]:
+            return embed_ahead(
+                [self._classifier(each) for each in candidates],
+                self._pictures.select(rows),
+                options=self._options,
+                runner=self._runner,
+                progress=self._progress,
+            )
+
+        found = self._attempts.run_together(work) or ()
+        names = (each.name for each in candidates)
+        self._plans.update(zip(names, (each.plan for each in found), strict=bool(found)))
 
     def features(self, candidate: Candidate, rows: Integers) -> npt.NDArray[np.float32]:
         """Return a candidate's features of some pictures, float32 of shape (n, D)."""

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 
 from headstart.compare.choice import evaluate_repeats
-from headstart.compare.evidence import Embedded, Evidence, draw_folds, fit_probe
+from headstart.compare.evidence import Embedded, Evidence
+from headstart.compare.heads import draw_folds, fit_probe
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.partition import inseparable

@@ -3,7 +3,8 @@
 import torch
 
 from headstart.compare.baseline import Baseline, neighbour_baseline
-from headstart.compare.evidence import Embedded, Evidence, draw_folds
+from headstart.compare.evidence import Embedded, Evidence
+from headstart.compare.heads import draw_folds
 from headstart.compare.signs import Signs, measure_features
 from headstart.data import ImageDataset, Splits
 from headstart.embed import PixelStore

@@ -11,7 +11,7 @@ from typing import Any
 from headstart.catalog.entry import ModelEntry
 from headstart.catalog.side_by_side import SIGN
 from headstart.compare.candidates import Candidate
-from headstart.compare.evidence import NUM_REPEATS, count_folds
+from headstart.compare.heads import NUM_REPEATS, count_folds
 from headstart.compare.records import CompareOptions, Protocol
 from headstart.core.digest import digest_file, digest_json
 from headstart.core.files import storage_errors

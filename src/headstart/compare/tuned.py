@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from headstart.compare.budget import Purse, parse_budget
 from headstart.compare.candidates import Candidate
-from headstart.compare.evidence import Embedded, Evidence, draw_folds, embed_pictures, fit_probe, measure_cost
+from headstart.compare.evidence import Embedded, Evidence, embed_pictures, measure_cost
+from headstart.compare.heads import draw_folds, fit_probe
 from headstart.compare.metric import Metric, picture_weights
 from headstart.compare.mistakes import count_confusions
 from headstart.compare.records import CompareOptions, Tuning, TuningSummary

@@ -3,6 +3,7 @@
 import sys
 import time
 import unicodedata
+from collections.abc import Callable
 
 # A terminal that is no terminal (a log file, a pipe) gets a line now and then instead of a moving bar.
 _SECONDS_BETWEEN_LINES = 10.0
@@ -18,6 +19,7 @@ class PlainProgress:
     def __init__(self) -> None:
         self._work = Work("", None, "")
         self._printed = time.monotonic()
+        self._describe: Callable[[], list[str]] = list
 
     def start(self, what: str, *, total: int | None = None, unit: str = "") -> None:
         """Print what begins."""
@@ -31,7 +33,12 @@ class PlainProgress:
         self._work.done += count
         if time.monotonic() - self._printed > _SECONDS_BETWEEN_LINES:
             self._printed = time.monotonic()
-            print(f"  {self._work.figures()}", file=sys.stderr)
+            for line in (self._work.figures(), *self._describe()):
+                print(f"  {plain(line)}", file=sys.stderr)
+
+    def watch(self, describe: Callable[[], list[str]]) -> None:
+        """Print the lines that `describe` gives with each line that is printed now and then."""
+        self._describe = describe
 
     def note(self, text: str) -> None:
         """Print a line."""

@@ -23,7 +23,7 @@ from headstart.embed.group import EmbedderGroup, fitting_groups
 from headstart.embed.matrix import empty_matrix, select_rows
 from headstart.embed.pixels import PixelStore
 from headstart.embed.plan import Plan, PlanOptions
-from headstart.embed.store import STORE_VARIABLE, store_location
+from headstart.embed.store import STORE_VARIABLE, StoredFeatures, store_location
 from headstart.models import Classifier
 
 
@@ -59,6 +59,14 @@ class Embeddings:
     excluded: tuple[Exclusion, ...]
     num_computed: int
     seconds: float
+
+    @property
+    def stored(self) -> StoredFeatures | None:
+        """Where all machines find them; None where there is no shared store."""
+        location = store_location()
+        if not location:
+            return None
+        return StoredFeatures(location=location, space=self.space, feature_dim=self.features.shape[1])
 
     def rows(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return features of shape (len(ids), D) in the order of `ids`.

@@ -16,6 +16,7 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ import numpy.typing as npt
 from headstart.core.digest import digest_bytes
 from headstart.core.errors import MissingExtraError, PictureError, StorageError
 from headstart.core.files import write_bytes
+from headstart.data import ImageDataset
 from headstart.data.remote import address_exists, check_address, is_address, read_whole_address, write_address
 from headstart.data.storage import File, below, file_at, name_of, walk_files
+from headstart.embed.matrix import empty_matrix, select_rows
 from headstart.embed.rows import Features, Keys, content_of, fill, pack_keys
 
 STORE_VARIABLE = "HEADSTART_STORE"
@@ -118,6 +121,39 @@ class EmbeddingStore:
             raise StorageError(f"cannot read {name_of(file)!r}: {error.strerror or error}") from error
         except PictureError as error:
             raise StorageError(f"cannot read {name_of(file)!r}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFeatures:
+    """The features of one network in a shared store.
+
+    Attributes:
+        location: of the store.
+        space: digest of the space.
+        feature_dim: D.
+    """
+
+    location: str
+    space: str
+    feature_dim: int
+
+    def rows(self, dataset: ImageDataset) -> Features:
+        """Return the features of scanned pictures, float32 of shape (N, D) in their order.
+
+        Raises:
+            StorageError: some are not there.
+        """
+        places: dict[bytes, int] = {}
+        rows = [places.setdefault(bytes.fromhex(each), len(places)) for each in dataset.digests or ()]
+        features = empty_matrix((len(places), self.feature_dim), np.float32)
+        found = np.zeros(len(places), np.bool_)
+        EmbeddingStore(self.location, self.space).load_into(features, places, found)
+        if not found.all():
+            raise StorageError(
+                f"{np.count_nonzero(~found)} of {len(found)} vectors are not in {self.location!r}",
+                hint="it must be the same storage under the same path on all machines",
+            )
+        return select_rows(features, np.array(rows, np.int64))
 
 
 def _to_parquet(keys: Keys, features: Features) -> bytes:

@@ -1,0 +1,192 @@
+"""The heads of one candidate: fitted on training pictures, and judged on pictures that they did not see.
+
+With a validation part the probe is fitted on the training part and predicts the other. Without one
+(too few pictures) it is cross-validated: folds drawn several times, every picture predicted once each time by
+a probe that never saw it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from headstart.core.errors import DataError
+from headstart.data import ImageDataset, Splits
+from headstart.data.dataset import check_classes
+from headstart.data.partition import inseparable
+from headstart.data.sources import ArraySource
+from headstart.embed.matrix import select_rows
+from headstart.embed.store import StoredFeatures
+from headstart.train import LinearProbe
+
+Features: TypeAlias = npt.NDArray[np.float32]
+
+NUM_FOLDS = 5
+NUM_REPEATS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Judged:
+    """What heads say of pictures that they did not see.
+
+    Attributes:
+        probabilities: float32 of shape (R, N, K): of the N validation pictures, predicted R times by
+            probes that did not see them; R is 1 with a validation part.
+        inner_losses: float32 of shape (R, F): the log loss by which each of F probes chose its own strength,
+            from its own training part.
+        regularization: strength that the probe chose; the median over folds.
+        train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
+            None where there are many probes, for candidates that are cross-validated.
+    """
+
+    probabilities: Features
+    inner_losses: Features
+    regularization: float
+    train_correct: Features | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeadsTask:
+    """The heads of a candidate as a worker is asked to judge them.
+
+    Attributes:
+        splits: names and labels of training and validation pictures; no worker needs to read one.
+        features: where the candidate's are.
+        seed: of the folds and the probe.
+        device: that embedded the pictures.
+    """
+
+    splits: Splits
+    features: StoredFeatures
+    seed: int
+    device: str
+
+    @classmethod
+    def of(cls, splits: Splits, features: StoredFeatures, *, seed: int, device: str) -> "HeadsTask":
+        """Return the task without the pictures' source and without the test part."""
+        train, val = _without_pictures(splits.train), splits.val and _without_pictures(splits.val)
+        return cls(
+            splits=replace(splits, train=train, val=val, test=None),
+            features=features,
+            seed=seed,
+            device=device,
+        )
+
+    def run(self) -> Iterator[Judged]:
+        """Yield what the heads say.
+
+        Raises:
+            StorageError: features are not in the store.
+        """
+        yield judge(self.splits, self.features.rows, seed=self.seed, device=head_device(self.device))
+
+
+def head_device(device: str) -> str:
+    """Return where heads are fitted: on a GPU if one embedded the pictures and one is here."""
+    return "cuda" if device == "cuda" and torch.cuda.is_available() else "cpu"
+
+
+def judge(splits: Splits, rows: Callable[[ImageDataset], Features], *, seed: int, device: str) -> Judged:
+    """Return what the heads of a candidate say; the test part is not looked at.
+
+    Args:
+        splits: training pictures, and validation pictures if there are some.
+        rows: gives the features of a part, float32 of shape (N, D).
+        seed: of the folds and the probe.
+        device: where heads are fitted.
+    """
+    if splits.val is None:
+        folds = draw_folds(splits.train, seed=seed)
+        return _cross_validate(rows(splits.train), splits.train, folds, seed=seed, device=device)
+    features = rows(splits.train)
+    probe = fit_probe(features, splits.train, seed=seed, device=device)
+    return Judged(
+        probabilities=probe.predict_proba(rows(splits.val)).astype(np.float32)[None],
+        inner_losses=np.array([[probe.inner_log_losses_.min()]], np.float32),
+        regularization=probe.strength_,
+        train_correct=(probe.predict(features) == splits.train.labels).astype(np.float32),
+    )
+
+
+def fit_probe(
+    features: npt.NDArray[np.float32],
+    dataset: ImageDataset,
+    *,
+    regularization: float | None = None,
+    seed: int,
+    device: str,
+) -> LinearProbe:
+    """Return a probe fitted on a part's features, by the strength that is given or chooses itself.
+
+    Raises:
+        DataError: a class has no picture in this part.
+    """
+    check_classes(dataset)
+    strengths = None if regularization is None else [regularization]
+    return LinearProbe(strengths=strengths, seed=seed, device=device).fit(features, dataset.labels)
+
+
+def count_folds(dataset: ImageDataset) -> int:
+    """Return how many folds a part is cut into: 5, or less where a class has fewer different pictures."""
+    _, labels = _contents(dataset)
+    return min(NUM_FOLDS, int(np.bincount(labels, minlength=dataset.num_classes).min()))
+
+
+def draw_folds(dataset: ImageDataset, *, seed: int) -> npt.NDArray[np.int64]:
+    """Return int64 of shape (R, N): the fold that each picture is predicted in, in each of R drawings.
+
+    Stratified; pictures of the same content or group are in the same fold.
+
+    Raises:
+        DataError: a class has fewer than two different pictures.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    num_folds = count_folds(dataset)
+    if num_folds < 2:
+        raise DataError(
+            "cross-validation needs two different pictures of every class, none of which lies in another "
+            "class as well",
+            hint="headstart check DATA lists pictures that occur more than once",
+        )
+    content, labels = _contents(dataset)
+    folds = np.empty((NUM_REPEATS, len(labels)), np.int64)
+    for repeat in range(NUM_REPEATS):
+        cut = StratifiedKFold(num_folds, shuffle=True, random_state=seed + repeat)
+        for fold, (_, held_out) in enumerate(cut.split(labels, labels)):
+            folds[repeat, held_out] = fold
+    return folds[:, content]
+
+
+def _contents(dataset: ImageDataset) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the number of each picture's content, of shape (N,), and the label of each content's first."""
+    _, first, content = np.unique(inseparable(dataset), return_index=True, return_inverse=True)
+    return content, dataset.labels[first]
+
+
+def _cross_validate(
+    features: Features, dataset: ImageDataset, folds: npt.NDArray[np.int64], *, seed: int, device: str
+) -> Judged:
+    num_folds = int(folds.max()) + 1
+    probabilities = np.empty((*folds.shape, dataset.num_classes), np.float32)
+    losses = np.empty((len(folds), num_folds), np.float32)
+    strengths = []
+    for repeat, fold in np.ndindex(losses.shape):
+        held_out = folds[repeat] == fold
+        seen = dataset.select(np.flatnonzero(~held_out))
+        known = select_rows(features, np.flatnonzero(~held_out))
+        probe = fit_probe(known, seen, seed=seed, device=device)
+        others = select_rows(features, np.flatnonzero(held_out))
+        probabilities[repeat, held_out] = probe.predict_proba(others)
+        losses[repeat, fold] = probe.inner_log_losses_.min()
+        strengths.append(probe.strength_)
+    return Judged(
+        probabilities=probabilities, inner_losses=losses, regularization=float(np.median(strengths))
+    )
+
+
+def _without_pictures(dataset: ImageDataset) -> ImageDataset:
+    return replace(dataset, source=ArraySource(pictures={}), excluded=())
