@@ -98,7 +98,9 @@ def main() -> None:
         def turn(way: str) -> Turn:
             options = ["--num-images", args.num_images, "--side", args.side, "--precision", args.precision]
             options += ["--model", args.model, "--way", way, "--features", files[way]]
-            return run([sys.executable, Path(__file__).resolve(), args.pictures, *options])
+            command = [sys.executable, Path(__file__).resolve(), args.pictures, *options]
+            # To look at the memory of all of Ray's processes takes time, which only a cluster would pay.
+            return run(command, sample_seconds=3600.0)
 
         taken = take_turns({way: partial(turn, way) for way in WAYS}, args.turns)
         record["smallest_cosine"] = smallest_cosine([np.load(file) for file in files.values()])

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from proxy import Proxy
 
 pytest.importorskip("ray")
 
@@ -405,3 +408,46 @@ def test_when_no_worker_comes_back_that_is_told_and_what_was_done_is_kept(
     record = json.loads(cluster.run(*words, home=home))
     assert 0 < record["num_computed"] < record["num_pictures"]
     assert_same(here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_a_store_that_does_not_answer_for_a_while_costs_only_that(
+    pictures: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures are read from a bucket, and features written to one."""
+    moto, boto3 = pytest.importorskip("moto.server"), pytest.importorskip("boto3")
+    pytest.importorskip("s3fs")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    proxy = Proxy("{}:{}".format(*server.get_host_and_port()))
+    threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="lab")
+    archive = shutil.make_archive(str(tmp_path / "shapes"), "zip", pictures)
+    client.upload_file(archive, "lab", "shapes.zip")
+    started = Cluster(tmp_path / "cluster")  # its nodes have the credentials of this environment
+    monkeypatch.setenv("HEADSTART_STORE", "s3://lab/features")
+    try:
+        log = tmp_path / "log"
+        words = ["embed", "s3://lab/shapes.zip", *embed_words(pictures, tmp_path / "there.npz")[2:]]
+        process = started.begin(*words, home=tmp_path / "home", log=log)
+        wait_for(log, "embedding with")
+        proxy.fault = lambda method, path: 503
+        time.sleep(20)
+        assert process.poll() is None, log.read_text()
+        refused = sum(status == 503 for *_, status in proxy.seen)
+        proxy.fault = lambda method, path: None
+        assert_ends_like(process, log, here, tmp_path / "there.npz")
+        assert refused > 5
+        assert any(method == "PUT" and "/lab/features/" in path for method, path, *_ in proxy.seen)
+        assert "a-secret" not in log.read_text()
+    finally:
+        started.stop()
+        client.close()
+        proxy.shutdown()
+        proxy.server_close()
+        server.stop()
