@@ -10,9 +10,9 @@ from counting import count_decodes
 
 from headstart.catalog import find_model
 from headstart.compare import compare
-from headstart.compare.records import CompareOptions
+from headstart.compare.records import CompareOptions, Comparison
 from headstart.core.errors import DataError
-from headstart.core.runner import SerialRunner
+from headstart.core.runner import Runner, SerialRunner
 from headstart.data import open_dataset
 from headstart.data.scan import scan
 from headstart.embed import choose_resolution, embed, embed_all, fitting_groups, sample_sides
@@ -173,3 +173,28 @@ def test_the_choice_is_the_same(
         if one.validation is not None and other.validation is not None:
             difference = other.validation.accuracy.value - one.validation.accuracy.value
             assert abs(difference) < 0.02
+
+
+def test_features_from_before_there_was_a_store_are_no_error(
+    tiny_models: tuple[str, str],
+    pictures: Path,
+    own_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They lie in the cache of the command alone, where no worker can read them."""
+
+    def run(name: str, runner: Runner) -> Comparison:
+        options = CompareOptions(resolutions=(32,), plan="exact")
+        return compare(
+            tiny_models, open_dataset(pictures), out=tmp_path / name, options=options, runner=runner
+        )
+
+    before = run("before", SerialRunner())
+    monkeypatch.setenv("HEADSTART_STORE", str(tmp_path / "store"))
+    runner = CopyingRunner()
+    after = run("after", runner)
+    assert "training heads on 2 networks" in runner.jobs
+    assert [row.error for row in after.rows] == ["", ""]
+    assert after.chosen == before.chosen
+    assert [row.validation for row in after.rows] == [row.validation for row in before.rows]

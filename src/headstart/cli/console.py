@@ -50,12 +50,15 @@ class ConsoleProgress:
         from rich.console import Console, RenderableType
         from rich.text import Text
 
+        def watched() -> "Iterable[Text]":
+            return (Text(plain(line), no_wrap=True, overflow="ellipsis") for line in self._describe())
+
         class Display(bars.Progress):
             """A bar, and below it the lines of whoever is watched."""
 
-            def get_renderables(display) -> "Iterable[RenderableType]":  # noqa: N805
+            def get_renderables(self) -> "Iterable[RenderableType]":
                 yield from super().get_renderables()
-                yield from (Text(plain(line), no_wrap=True, overflow="ellipsis") for line in self._describe())
+                yield from watched()
 
         self._describe: Callable[[], list[str]] = list
         self._console = Console(stderr=True, highlight=False, markup=False)

@@ -1,5 +1,6 @@
 """A `Runner` whose pieces are run by the workers of a Ray cluster."""
 
+import math
 import os
 import pickle
 import re
@@ -180,15 +181,14 @@ def _price() -> float:
     """Return what a node costs for an hour, 0 where nobody said.
 
     Raises:
-        InputError: the variable holds no number.
+        InputError: the variable holds no price.
     """
     text = os.environ.get(_PRICE_VARIABLE, "") or "0"
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(
-            f"{_PRICE_VARIABLE}={text!r}", hint="give a number: what a node costs for an hour"
-        ) from None
+    with suppress(ValueError):
+        price = float(text)
+        if 0 <= price < math.inf:
+            return price
+    raise InputError(f"{_PRICE_VARIABLE}={text!r}", hint="give a number: what a node costs for an hour")
 
 
 def _carry_all(batch: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from headstart.compare.evidence import plan_options
 from headstart.compare.heads import HeadsTask, Judged
 from headstart.compare.pictures import list_parts
 from headstart.compare.records import CompareOptions
+from headstart.core.errors import StorageError
 from headstart.core.progress import Progress
 from headstart.core.runner import Runner
 from headstart.data import ImageDataset, Splits
@@ -110,7 +111,10 @@ class Preparation:
         found = self._attempts.run_together(work)
         if found is not None:
             self._ahead = dict(zip(networks, found, strict=True))
-            self._judged = self._attempts.run_together(self._judge) or {}
+            try:
+                self._judged = self._attempts.run_together(self._judge) or {}
+            except StorageError as error:  # say, features that were in the cache before there was a store
+                self._progress.note(f"heads are trained here, for workers lack features: {error}")
 
     def network(self, candidate: Candidate) -> tuple[Classifier, Plan | None]:
         """Return a candidate's network, and its plan where it is prepared; once, for memory's sake."""

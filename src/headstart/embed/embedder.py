@@ -1,7 +1,7 @@
-"""What turns a piece of a data set into features: networks, each in the plan that was chosen for it.
+"""What turns a piece of a data set into features: one network, in the plan that was chosen for it.
 
 Here one piece holds all pictures. On a cluster each worker has a copy, which is sent before it is used and
-keeps its engines from piece to piece.
+keeps its engine from piece to piece.
 """
 
 import time
