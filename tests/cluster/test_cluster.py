@@ -174,6 +174,14 @@ def embed_words(pictures: Path, out: Path) -> list[str | Path]:
     return ["embed", pictures, *options, "--out", out]
 
 
+def begin_embedding(cluster: Cluster, pictures: Path, folder: Path) -> tuple["subprocess.Popen[str]", Path]:
+    """Start to embed, and return the command and its log when pictures go through the network."""
+    log = folder / "log"
+    process = cluster.begin(*embed_words(pictures, folder / "there.npz"), home=folder / "home", log=log)
+    wait_for(log, "embedding with")
+    return process, log
+
+
 def assert_same(one: Path, other: Path) -> None:
     first, second = np.load(one), np.load(other)
     assert first["ids"].tolist() == second["ids"].tolist()
@@ -273,10 +281,7 @@ def test_a_training_is_that_of_one_process(
 def test_a_killed_worker_costs_its_piece(
     cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    words = embed_words(pictures, tmp_path / "there.npz")
-    process = cluster.begin(*words, home=tmp_path / "home", log=log)
-    wait_for(log, "embedding with")
+    process, log = begin_embedding(cluster, pictures, tmp_path)
     deadline = time.monotonic() + 120
     while not workers_of(cluster):
         assert time.monotonic() < deadline
@@ -348,10 +353,7 @@ def own_cluster(tmp_path: Path) -> Iterator[Cluster]:
 def test_a_lost_node_costs_its_pieces(
     own_cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    words = embed_words(pictures, tmp_path / "there.npz")
-    process = own_cluster.begin(*words, home=tmp_path / "home", log=log)
-    wait_for(log, "embedding with")
+    process, log = begin_embedding(own_cluster, pictures, tmp_path)
     os.killpg(own_cluster.nodes[-1], signal.SIGKILL)
     assert_ends_like(process, log, here, tmp_path / "there.npz")
 
@@ -361,10 +363,7 @@ def test_a_node_that_is_to_leave_ends_its_pieces(
     own_cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
     """As a spot node does, which is told two minutes before."""
-    log = tmp_path / "log"
-    words = embed_words(pictures, tmp_path / "there.npz")
-    process = own_cluster.begin(*words, home=tmp_path / "home", log=log)
-    wait_for(log, "embedding with")
+    process, log = begin_embedding(own_cluster, pictures, tmp_path)
     leaving = own_cluster.ask_ray(sys.executable, "-c", _NODES).split()[-1]
     notice = ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
     notice += ["--deadline-remaining-seconds", "120"]
@@ -377,10 +376,7 @@ def test_a_node_that_is_to_leave_ends_its_pieces(
 def test_when_all_workers_are_lost_the_next_one_goes_on(
     own_cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
-    log = tmp_path / "log"
-    words = embed_words(pictures, tmp_path / "there.npz")
-    process = own_cluster.begin(*words, home=tmp_path / "home", log=log)
-    wait_for(log, "embedding with")
+    process, log = begin_embedding(own_cluster, pictures, tmp_path)
     own_cluster.kill_workers()
     time.sleep(15)
     assert process.poll() is None, log.read_text()
