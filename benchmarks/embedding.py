@@ -125,8 +125,10 @@ def measure(
         weights = work / f"{model}.safetensors"
         write_weights(model, weights, photographs)
         spec = make_spec(model, folder, work, weights)
-        theirs = str(args.peers_python)
-        pythons = dict.fromkeys(NEEDED, theirs) | {"fastai": str(args.fastai_python or theirs)}
+        theirs = str(args.peers_python.absolute())  # turns run elsewhere
+        pythons = dict.fromkeys(NEEDED, theirs) | {
+            "fastai": str(args.fastai_python.absolute()) if args.fastai_python else theirs
+        }
         usable, left_out = find_peers(spec, names, pythons)
         for reason in left_out:
             print(f"left out: {reason}")

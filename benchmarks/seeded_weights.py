@@ -7,6 +7,7 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from timm.models.resnet import Bottleneck
 
 import headstart as hs
 
@@ -35,6 +36,11 @@ def random_network(name: str, photographs: list[bytes]) -> torch.nn.Module:
 
     A new residual block adds nothing and new batch norms do not fit what comes in, so their weights are drawn
     and their statistics taken from a batch of the photographs.
+
+    What a block without squeeze-and-excitation adds is halved. Else roundings would grow from block to block
+    as they do in no trained network, and bf16 be refused for a reason that users do not have: the cosine of
+    bf16 features to exact ones, over 32 photographs, is 0.9983 in the median without that and 0.9998 with
+    it, and 0.9996 for the trained EfficientNet-Lite0.
     """
     torch.manual_seed(0)
     network = timm.create_model(name).train()
@@ -42,6 +48,9 @@ def random_network(name: str, photographs: list[bytes]) -> torch.nn.Module:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.uniform_(0.5, 1.0)
             module.momentum = None  # a plain mean over the batches seen
+    for module in network.modules():
+        if isinstance(module, Bottleneck) and module.se is None:
+            module.bn3.weight.mul_(0.5)
     transform = timm.data.create_transform((3, 224, 224), interpolation="bicubic")
     pictures = (Image.open(file).convert("RGB") for file in map(io.BytesIO, photographs[:32]))
     network(torch.stack([transform(picture) for picture in pictures]))

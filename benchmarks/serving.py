@@ -193,7 +193,7 @@ def agreement(found: list[Any], expected: list[Any]) -> dict[str, float]:
 
 def measure(spec: dict[str, Any], work: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Take turns and return what came out."""
-    python = str(args.peers_python or sys.executable)
+    python = str(args.peers_python.absolute() if args.peers_python else sys.executable)
     names = [OURS, *(args.peers if args.peers_python else [])]
     contestants = {
         name: functools.partial(serve_turn, name, spec, work, python, args.connections, half=name == OURS)

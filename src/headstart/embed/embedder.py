@@ -25,6 +25,7 @@ from headstart.embed.decoding import Decoding, decode_batches
 from headstart.embed.pace import Pace
 from headstart.embed.pixels import PixelStore
 from headstart.embed.plan import Plan, PlanOptions, choose_plan
+from headstart.embed.rounding import ROUNDING_VERSION
 from headstart.embed.store import EmbeddingStore
 from headstart.models import Classifier
 
@@ -86,6 +87,7 @@ class Embedder:
 
     def space(self, plan: Plan) -> dict[str, Any]:
         """Return what decides the features of a given picture; never threads, batch or compiler."""
+        rounding = {} if plan.precision == "fp32" else {"rounding": ROUNDING_VERSION}
         return {
             "format": EMBEDDING_CACHE_FORMAT,
             "backbone": self._classifier.backbone_digest(),
@@ -95,6 +97,7 @@ class Embedder:
             "precision": plan.precision,
             "plan": "exact" if plan.exact else "fast",
             "decoder": decoder_version(plan.decoder),
+            **rounding,
         }
 
     @property

@@ -16,6 +16,7 @@ from torch import nn
 from headstart.embed.fuse import fuse
 from headstart.embed.memory import keep_freed_memory
 from headstart.embed.plan import DTYPES, Layout, Plan
+from headstart.embed.rounding import to_precision
 from headstart.models import Classifier
 from headstart.preprocess import to_input
 
@@ -150,7 +151,7 @@ def _prepared(classifier: Classifier, plan: Plan) -> nn.Module:
         network = copy.deepcopy(classifier.backbone)
     else:
         network = fuse(classifier.backbone, side=classifier.preprocessing.input_size[0])
-    network = network.eval().to(torch.device(plan.device), DTYPES[plan.precision])
+    network = to_precision(network.eval(), DTYPES[plan.precision], device=plan.device)
     placed: nn.Module = network.to(memory_format=_FORMATS[plan.layout])
     return placed
 

@@ -36,6 +36,8 @@ _POINTWISE: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]]
     nn.GELU: lambda act: ("gelu", [], act.approximate),
 }
 
+_NO_ACTIVATION: tuple[str, list[float], str] = ("none", [], "")
+
 Paddings = tuple[tuple[int, int], ...]
 
 
@@ -45,7 +47,7 @@ class FusedConv(nn.Module):
     Args:
         conv: gives stride, dilation and groups.
         weight: of shape (out, in / groups, height, width).
-        bias: of shape (out,), or None.
+        bias: of shape (out,), or None; it may stay float32 where the weights are shorter.
         paddings: zeros before and after, for rows and for columns.
         activation: of the result, or None.
         is_product: whether both kernel and input are one pixel.
@@ -73,23 +75,22 @@ class FusedConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the results of `x`, both of shape (N, C, H, W)."""
-        padding, stride, dilation, groups = self._geometry
-        if self._is_product:
-            y = functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
-        elif self._pointwise is not None and _is_for_onednn(x):
-            joint: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
-                x, self.weight, self.bias, *self._geometry, *self._pointwise
+        if _is_for_onednn(x) and not self._is_product:
+            y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x, self.weight, self.bias, *self._geometry, *(self._pointwise or _NO_ACTIVATION)
             )
-            return joint
+            return y if self._pointwise or self.activation is None else self.activation(y)
+        padding, stride, dilation, groups = self._geometry
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        if self._is_product:
+            y = functional.linear(x.flatten(1), self.weight.flatten(1), bias)[:, :, None, None]
         else:
-            y = functional.conv2d(x, self.weight, self.bias, stride, padding, dilation, groups)
+            y = functional.conv2d(x, self.weight, bias, stride, padding, dilation, groups)
         return y if self.activation is None else self.activation(y)
 
 
 def _pointwise(activation: nn.Module | None) -> tuple[str, list[float], str] | None:
     """Return the name, scalars and algorithm by which oneDNN knows an activation, None where it does not."""
-    if activation is None or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-        return None
     return next((words(activation) for kind, words in _POINTWISE.items() if type(activation) is kind), None)
 
 
@@ -102,6 +103,8 @@ def _is_for_onednn(x: torch.Tensor) -> bool:
 @cache
 def _onednn_computes(dtype: torch.dtype) -> bool:
     """Return whether oneDNN has kernels for a type on this processor; torch's own do without instructions."""
+    if not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        return False
     if dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     if dtype == torch.float16:
