@@ -17,7 +17,7 @@ from headstart.preprocess import to_input
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("shape", [(64, 32, 3, 3), (48, 1, 5, 5), (10, 300), (3, 1, 1, 1)])
+@pytest.mark.parametrize("shape", [(64, 32, 3, 3), (48, 1, 5, 5), (10, 256), (10, 257), (3, 1, 1, 1)])
 def test_errors_of_a_filter_cancel(dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     rounded = round_filters(weight, dtype)
@@ -25,7 +25,8 @@ def test_errors_of_a_filter_cancel(dtype: torch.dtype, shape: tuple[int, ...]) -
     errors = (rounded.float() - weight).flatten(1).double()
     step = weight.abs().flatten(1).max(1).values.double() * torch.finfo(dtype).eps
     assert (errors.abs() <= 1.01 * step[:, None]).all()  # its own rounding, and what was carried on
-    assert (errors.sum(1).abs() <= 0.51 * step).all()
+    num_parts = -(-errors.shape[1] // 256)
+    assert (errors.sum(1).abs() <= 0.51 * num_parts * step).all()
     assert torch.equal(round_filters(rounded.float(), dtype), rounded)  # nothing is left to round
 
 
