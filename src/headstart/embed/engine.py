@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from headstart.embed.attention import use_products
 from headstart.embed.fuse import fuse
 from headstart.embed.memory import keep_freed_memory
 from headstart.embed.plan import DTYPES, Layout, Plan
@@ -150,7 +151,10 @@ def _prepared(classifier: Classifier, plan: Plan) -> nn.Module:
     if plan.exact:
         network = copy.deepcopy(classifier.backbone)
     else:
-        network = fuse(classifier.backbone, side=classifier.preprocessing.input_size[0])
+        side = classifier.preprocessing.input_size[0]
+        network = fuse(classifier.backbone, side=side)
+        if plan.device == "cpu" and plan.precision == "bf16":
+            use_products(network.eval(), side=side)
     network = to_precision(network.eval(), DTYPES[plan.precision], device=plan.device)
     placed: nn.Module = network.to(memory_format=_FORMATS[plan.layout])
     return placed
