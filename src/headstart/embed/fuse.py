@@ -23,6 +23,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 # Fusing only rounds differently; a network that it changes by more was not what it seemed.
 _MAX_RELATIVE_DIFFERENCE = 1e-3
 
+# So many convolutions are early ones: see `headstart.embed.rounding`.
+_NUM_EARLY = 3
+
 # What oneDNN does on the way: its name, scalars and algorithm.
 _POINTWISE: dict[type[nn.Module], Callable[[Any], tuple[str, list[float], str]]] = {
     nn.ReLU: lambda _: ("relu", [], ""),
@@ -51,6 +54,9 @@ class FusedConv(nn.Module):
         paddings: zeros before and after, for rows and for columns.
         activation: of the result, or None.
         is_product: whether both kernel and input are one pixel.
+        is_early: whether it is among the first convolutions that a picture goes through.
+
+    Inputs in another number format than the weights' are brought to it.
     """
 
     def __init__(
@@ -62,8 +68,10 @@ class FusedConv(nn.Module):
         paddings: Paddings,
         activation: nn.Module | None,
         is_product: bool,
+        is_early: bool = False,
     ) -> None:
         super().__init__()
+        self.is_early = is_early
         (top, bottom), (left, right) = paddings
         weight = functional.pad(weight, (right - left, 0, bottom - top, 0))
         self.weight = nn.Parameter(weight, requires_grad=False)
@@ -75,6 +83,7 @@ class FusedConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the results of `x`, both of shape (N, C, H, W)."""
+        x = x.to(self.weight.dtype)
         if _is_for_onednn(x) and not self._is_product:
             y: torch.Tensor = torch.ops.mkldnn._convolution_pointwise(
                 x, self.weight, self.bias, *self._geometry, *(self._pointwise or _NO_ACTIVATION)
@@ -129,8 +138,8 @@ def fuse(network: nn.Module, *, side: int) -> nn.Module:
         example = torch.randn(1, 3, side, side, generator=generator)
         fused = copy.deepcopy(network)
         expected, chains = _observe(fused, example)
-        for chain in chains:
-            _join(fused, chain)
+        for number, chain in enumerate(chains):
+            _join(fused, chain, is_early=number < _NUM_EARLY)
         try:
             found = fused(example)
         except (AttributeError, TypeError, RuntimeError):
@@ -276,7 +285,7 @@ def _own_activation(norm: nn.Module) -> nn.Module | None:
     return None if own is None or isinstance(own, nn.Identity) else own
 
 
-def _join(network: nn.Module, chain: _Chain) -> None:
+def _join(network: nn.Module, chain: _Chain, *, is_early: bool) -> None:
     """Put one module in the place of a chain; a convolution alone stays as it is."""
     if not (chain.norm or chain.activation or chain.is_product or chain.has_uneven_padding):
         return
@@ -300,5 +309,6 @@ def _join(network: nn.Module, chain: _Chain) -> None:
         paddings=chain.paddings,
         activation=activation,
         is_product=chain.is_product,
+        is_early=is_early,
     )
     network.set_submodule(chain.name, joined)
