@@ -2,8 +2,9 @@
 
     python benchmarks/plots.py RESULTS TARGET.svg
 
-RESULTS is a folder of JSON records. Each bar is how many times as fast headstart was as one peer: the median
-of the turns, with a line from the lowest to the highest. The dashed line is the goal, where there is one.
+RESULTS is a folder of JSON records, of which those of the machine without bf16 (*_avx2) are left out. Each
+bar is how many times as fast headstart was as one peer: the median of the turns, with a line from the lowest
+to the highest. The dashed line is the goal, where there is one.
 """
 
 import argparse
@@ -21,8 +22,8 @@ def bar(name: str, ratio: dict[str, Any]) -> Bar:
 
 
 def where(record: dict[str, Any]) -> str:
-    """Return on which GPU a record was made, "" without one."""
-    return f", {record['gpu']}" if record.get("gpu") else ""
+    """Return on which kind of machine a record was made."""
+    return f", {record.get('gpu') or record['cpu_capability']}"
 
 
 def peers_panel(title: str, result: dict[str, Any], goal: float) -> BarPanel:
@@ -31,10 +32,15 @@ def peers_panel(title: str, result: dict[str, Any], goal: float) -> BarPanel:
     return BarPanel(title=title, bars=[bar(name, each["ratio"]) for name, each in peers.items()], goal=goal)
 
 
+def list_records(results: Path, benchmark: str) -> list[Path]:
+    """Return the records of a benchmark that are drawn."""
+    return [path for path in sorted(results.glob(f"{benchmark}*.json")) if not path.stem.endswith("_avx2")]
+
+
 def read_panels(results: Path) -> list[BarPanel]:
     """Return the panels of every record that is there."""
     panels = []
-    for path in sorted(results.glob("tutorial_job*.json")):
+    for path in list_records(results, "tutorial_job"):
         record = json.loads(path.read_text(encoding="utf-8"))
         side = record["options"]["side"]
         for name in ("probe", "compare"):
@@ -42,16 +48,17 @@ def read_panels(results: Path) -> list[BarPanel]:
             panels.append(
                 BarPanel(title=title, bars=[bar("loop", record[name]["ratio"])], goal=record[name]["goal"])
             )
-    for path in sorted(results.glob("embedding*.json")):
+    for path in list_records(results, "embedding"):
         record = json.loads(path.read_text(encoding="utf-8"))
         for result in record["models"]:
             model = result["model"]
             title = f"{model}, {result['num_images']} photographs / headstart{where(record)}"
             panels.append(peers_panel(title, result, GOALS[model]))
-    for path in sorted(results.glob("photos*.json")):
+    for path in list_records(results, "photos"):
         record = json.loads(path.read_text(encoding="utf-8"))
         for result in record["models"]:
-            title = f"{result['model']}, {result['num_images']} photographs of 12 megapixels / headstart"
+            what = f"{result['model']}, {result['num_images']} photographs of 12 megapixels"
+            title = f"{what} / headstart{where(record)}"
             panels.append(peers_panel(title, result, record["goal"]))
     return panels
 

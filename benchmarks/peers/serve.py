@@ -74,29 +74,10 @@ def serve_fastapi(spec: dict[str, Any], *, is_async: bool) -> None:
 def serve_litserve(spec: dict[str, Any]) -> None:
     """LitServe with batches of the size that headstart takes."""
     import litserve
-
-    class Classify(litserve.LitAPI):
-        def setup(self, device: str) -> None:
-            self.network, self.transform = timm_network(spec)
-
-        def decode_request(self, request: Any) -> Any:
-            picture = Image.open(request["request"].file).convert("RGB")
-            return self.transform(picture)
-
-        def batch(self, inputs: list[Any]) -> Any:
-            return torch.stack(inputs)
-
-        @torch.inference_mode()
-        def predict(self, x: Any) -> list[dict[str, Any]]:
-            return best_of(self.network(x))
-
-        def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
-            return output
-
-        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-            return output
+    from litserve_api import Classify
 
     api = Classify(max_batch_size=spec["batch_size"], batch_timeout=0.01)
+    api.spec = spec
     server = litserve.LitServer(api, accelerator="cpu", timeout=120)
     server.run(host="127.0.0.1", port=spec["port"], log_level="warning", generate_client_file=False)
 

@@ -83,8 +83,9 @@ def best_peer(model: dict[str, Any]) -> float:
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        ("JPEG files to features", ("embedding.json", "embedding_1000.json")),
-        ("the same, resnet50", ("embedding_200.json",)),
+        ("JPEG files to features", ("embedding.json",)),
+        ("the same, vit_small", ("embedding_vit.json",)),
+        ("the same, resnet50", ("embedding_400.json",)),
         ("the same on an H200", ("embedding_h200.json", "embedding_resnet50_h200.json")),
         ("photographs", ("photos.json",)),
     ],
