@@ -8,6 +8,7 @@ import typer
 from headstart.cli import options as opt
 from headstart.cli.console import show_progress
 from headstart.core.errors import MissingExtraError
+from headstart.embed.memory import use_one_heap
 
 TOKEN_VARIABLE = "HEADSTART_TOKEN"
 
@@ -67,6 +68,7 @@ def serve(
       headstart serve efficientnet_lite0 --port 9000
       headstart serve runs/flowers/model --host 0.0.0.0 --token new --allow-host flowers.example.org
     """
+    use_one_heap()  # the network runs in a thread of its own, and torch, imported next, starts others
     try:
         from headstart.serve import Limits, Server, create_app
         from headstart.serve.access import accepted_hosts, checked_token

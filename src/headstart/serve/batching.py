@@ -152,6 +152,7 @@ class Batcher:
     # From here on in the network's thread.
 
     def _work(self) -> None:
+        torch.get_num_threads()  # or the first operation would take what a decoding thread asked for
         torch.set_num_threads(self._engine.plan.num_threads)
         running: _Running | None = None
         while running is not None or not self._is_stopped:

@@ -17,9 +17,8 @@ _SIDE = 320
 def ready_engine(classifier: Classifier, options: PlanOptions) -> Engine:
     """Return the engine that answers pictures.
 
-    The pictures to come are not here yet, so a faster plan is held to the exact one on drawn pictures. What
-    bf16 loses comes from the rounding of the weights, which no picture changes; a network that cannot bear
-    it, or an operator that is missing, shows on any.
+    The pictures to come are not here yet, so a faster plan is held to the exact one on drawn pictures: a
+    network that cannot bear bf16, or an operator that is missing, shows on any.
 
     Raises:
         InputError: the device is not here, or plan and precision do not go together.
