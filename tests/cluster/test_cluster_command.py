@@ -11,6 +11,7 @@ pytest.importorskip("ray")
 from headstart.cluster import trial
 from headstart.cluster.carrying import carry, first_digest
 from headstart.cluster.nodes import Node, share_out
+from headstart.cluster.ray_runner import node_price
 from headstart.core.errors import ClusterError, InputError, PictureError
 from headstart.data import open_dataset
 from headstart.data.scan import scan
@@ -32,6 +33,19 @@ def node(name: str, *, num_cores: int, num_gpus: int = 0) -> Node:
 def test_workers_get_equal_shares(nodes: list[Node], expected: tuple[int, int, int]) -> None:
     share = share_out(nodes)
     assert (share.num_workers, share.num_cores, share.num_gpus) == expected
+
+
+@pytest.mark.parametrize("text", ["much", "nan", "inf", "-1", "1,50"])
+def test_a_price_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_PRICE", text)
+    with pytest.raises(InputError, match=f"HEADSTART_PRICE='{text}'"):
+        node_price()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("", 0.0), ("0", 0.0), ("2.5", 2.5)])
+def test_a_price_is_a_number(text: str, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_PRICE", text)
+    assert node_price() == expected
 
 
 def test_a_cluster_without_cores_is_refused() -> None:

@@ -54,7 +54,7 @@ class _Forwarding(BaseHTTPRequestHandler):
         elif self.command != "HEAD":
             self.wfile.write(content)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - names that the library asks for
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - http.server calls these names
 
     def log_message(self, *args):
         pass

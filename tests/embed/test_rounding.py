@@ -65,7 +65,7 @@ def test_features_are_nearer_than_with_every_weight_rounded_by_itself() -> None:
 @torch.inference_mode()
 def test_biases_and_early_convolutions_stay_whole_on_the_processor() -> None:
     classifier = hs.load("efficientnet_lite0")
-    x = photographs(classifier, 12)
+    x = photographs(classifier, 4)
     fused = fuse(classifier.backbone.eval(), side=224)
     short = to_precision(copy.deepcopy(fused), torch.bfloat16, device="cpu")
     joined = [each for each in short.modules() if isinstance(each, FusedConv)]

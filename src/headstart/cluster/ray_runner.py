@@ -93,7 +93,7 @@ class RayRunner:
         self.nodes = tuple(nodes)
         self.share = share_out(nodes)
         self.rates: dict[str, NodeRate] = {}
-        self._price = _price()
+        self._price = node_price()
         self._started = time.monotonic()
 
     @property
@@ -177,7 +177,7 @@ class RayRunner:
         return all(there == here for _, there in ask_each(list_nodes(), first_digest, first))
 
 
-def _price() -> float:
+def node_price() -> float:
     """Return what a node costs for an hour, 0 where nobody said.
 
     Raises:

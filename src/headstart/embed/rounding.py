@@ -28,7 +28,6 @@ from headstart.embed.fuse import FusedConv
 ROUNDING_VERSION = 2
 """Part of the key under which features of a shorter format are kept. 1 rounded every weight by itself."""
 
-
 # Longer filters are rounded in parts of so many weights, all at a time: the loop over them is Python's.
 _SEGMENT = 256
 
@@ -44,24 +43,28 @@ def to_precision(network: nn.Module, dtype: torch.dtype, *, device: str) -> nn.M
     """
     if dtype == torch.float32:
         return network.to(device)
+    joined = [each for each in network.modules() if isinstance(each, FusedConv)]
     whole: dict[nn.Module, dict[str, torch.Tensor]] = {}
+    if device == "cpu":
+        whole = {each: _kept_whole(each) for each in joined}
     for module in network.modules():
-        if device == "cpu" and isinstance(module, FusedConv):
-            whole[module] = {
-                name: parameter.detach()
-                for name, parameter in module.named_parameters(recurse=False)
-                if module.is_early or name == "bias"
-            }
         if isinstance(module, nn.Conv2d | nn.Linear | FusedConv) and "weight" not in whole.get(module, {}):
             module.weight.copy_(round_filters(module.weight, dtype))
     network = network.to(device, dtype)
-    for joined, parameters in whole.items():
+    for each, parameters in whole.items():
         for name, value in parameters.items():
-            setattr(joined, name, nn.Parameter(value, requires_grad=False))
-    for module in network.modules():
-        if whole and not isinstance(module, FusedConv) and any(True for _ in module.parameters(False)):
-            module.register_forward_pre_hook(_in_own_format)
+            setattr(each, name, nn.Parameter(value, requires_grad=False))
+    if device == "cpu" and any(each.is_early for each in joined):
+        for module in network.modules():
+            if not isinstance(module, FusedConv) and any(True for _ in module.parameters(recurse=False)):
+                module.register_forward_pre_hook(_in_own_format)
     return network
+
+
+def _kept_whole(joined: FusedConv) -> dict[str, torch.Tensor]:
+    """Return the parameters that stay in float32 on a processor, by name."""
+    parameters = joined.named_parameters(recurse=False)
+    return {name: each.detach() for name, each in parameters if joined.is_early or name == "bias"}
 
 
 def _in_own_format(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
