@@ -10,13 +10,13 @@ from serve import best_of, timm_network
 
 
 class Classify(litserve.LitAPI):
-    """A picture's most probable class; `spec` is set by whoever makes it."""
+    """A picture's most probable class; `peer_spec` is set by whoever makes it."""
 
-    spec: dict[str, Any]
+    peer_spec: dict[str, Any]
 
     def setup(self, device: str) -> None:
         """Load the network."""
-        self.network, self.transform = timm_network(self.spec)
+        self.network, self.transform = timm_network(self.peer_spec)
 
     def decode_request(self, request: Any) -> Any:
         """Return a picture as a tensor."""

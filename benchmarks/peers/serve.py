@@ -77,7 +77,7 @@ def serve_litserve(spec: dict[str, Any]) -> None:
     from litserve_api import Classify
 
     api = Classify(max_batch_size=spec["batch_size"], batch_timeout=0.01)
-    api.spec = spec
+    api.peer_spec = spec
     server = litserve.LitServer(api, accelerator="cpu", timeout=120)
     server.run(host="127.0.0.1", port=spec["port"], log_level="warning", generate_client_file=False)
 
