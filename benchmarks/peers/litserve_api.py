@@ -4,6 +4,7 @@ from typing import Any
 
 import litserve
 import torch
+from fastapi import Request
 from PIL import Image
 
 from serve import best_of, timm_network
@@ -18,8 +19,8 @@ class Classify(litserve.LitAPI):
         """Load the network."""
         self.network, self.transform = timm_network(self.peer_spec)
 
-    def decode_request(self, request: Any) -> Any:
-        """Return a picture as a tensor."""
+    def decode_request(self, request: Request) -> Any:
+        """Return a picture as a tensor; what LitServe makes of a `Request` is its form."""
         picture = Image.open(request["request"].file).convert("RGB")
         return self.transform(picture)
 
