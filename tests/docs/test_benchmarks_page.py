@@ -94,3 +94,13 @@ def test_speed_against_the_best_peer(words: str, names: tuple[str, ...]) -> None
     kept = [best_peer(model) for name in names for model in record(name)["models"]]
     said = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", row_of(words)[3])]
     assert said == pytest.approx(kept, abs=0.06)
+
+
+def test_the_service() -> None:
+    kept = record("serving.json")["load"]
+    fastest = min(each["median"] for each in kept["times_peer"].values())
+    found = {"the service against": fastest, "the same against its": kept["of_offline"]["median"]}
+    for words, value in found.items():
+        goal, said, reached = row_of(words)[-3:]
+        assert float(said) == pytest.approx(value, abs=0.05 if value > 1 else 0.005)
+        assert reached == ("yes" if value >= float(goal) else "no")
