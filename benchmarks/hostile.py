@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from load import Connection, form_request, post
@@ -34,7 +34,7 @@ class GoodPicture:
         probability: of it.
     """
 
-    request: bytes
+    request: bytes = field(repr=False)
     label: str
     probability: float
 

@@ -80,7 +80,7 @@ def serving(name: str, spec: dict[str, Any], work: Path, python: str) -> Iterato
     path.write_text(json.dumps({**spec, "port": port}), encoding="utf-8")
     command: list[object] = [python, PEERS / "serve.py", name, path]
     if name == OURS:
-        command = headstart("serve", spec["headstart"], "--port", port, "--precision", "auto")
+        command = headstart("serve", spec["headstart"], "--port", port, "--precision", spec["precision"])
     log = work / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
