@@ -1,17 +1,20 @@
 """On an NVIDIA GPU: fine-tuning learns, fits the memory there is, and goes on from a checkpoint."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import headstart as hs
 from headstart.data import Splits
 from headstart.data.scan import scan
 from headstart.models import Classifier
 from headstart.train import Recipe, TuneOptions, choose_recipe, fine_tune
+from headstart.train.replay import Replay, Work
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -76,3 +79,73 @@ def test_it_goes_on_from_a_checkpoint(digits: Splits, network: Classifier, tmp_p
     tuned = fine_tune(network, digits, recipe=recipe(digits), out=tmp_path, options=OPTIONS)
     assert tuned.history is not None
     assert [epoch.number for epoch in tuned.history.epochs] == [1, 2]
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*layers, nn.Linear(8, 4)).cuda()
+
+
+def work_on(network: nn.Module) -> Work:
+    def work(tensors: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+        summed = network(tensors[0]).logsumexp(1).square().sum()
+        (summed * scale).backward()
+        return summed.detach()
+
+    return work
+
+
+def test_replayed_work_trains_as_the_work_itself() -> None:
+    network = small_network()
+    twin = copy.deepcopy(network)
+    runs = (Replay(work_on(network), network), work_on(twin))
+    optimizers = [torch.optim.SGD(each.parameters(), lr=0.1) for each in (network, twin)]
+    shapes = [(8, 3, 16, 16)] * 4 + [(8, 3, 24, 24)] * 4 + [(5, 3, 24, 24)] + [(8, 3, 16, 16)] * 2
+    for number, shape in enumerate(shapes):
+        if number == 6:  # fewer layers from here on
+            for each in (network, twin):
+                each[0].weight.requires_grad_(False)
+        x = torch.randn(shape, device="cuda", generator=torch.Generator("cuda").manual_seed(number))
+        losses = []
+        for run, optimizer in zip(runs, optimizers, strict=True):
+            optimizer.zero_grad()
+            losses.append(float(run([x], 1 / len(x))))
+            optimizer.step()
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for mine, other in zip(network.state_dict().values(), twin.state_dict().values(), strict=True):
+        assert torch.allclose(mine.double(), other.double(), rtol=1e-3, atol=1e-5)
+
+
+def test_only_what_comes_twice_in_a_row_is_recorded() -> None:
+    network = small_network()
+    work, sizes = work_on(network), []
+
+    def counted(tensors: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+        sizes.append(len(tensors[0]))
+        return work(tensors, scale)
+
+    replay = Replay(counted, network)
+    for count in (8, 8, 8, 3, 8, 3, 8):
+        network.zero_grad()
+        replay([torch.zeros(count, 3, 16, 16, device="cuda")], 1.0)
+    # Once as it is, twice to record; the smaller ones as they are.
+    assert sizes == [8, 8, 8, 3, 3]
+
+
+def test_what_cannot_be_recorded_is_done_as_it_is() -> None:
+    network = small_network()
+    work = work_on(network)
+
+    def waiting(tensors: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+        # Asked for its result while it is recorded, the GPU has none.
+        return work(tensors, scale) * float(tensors[0].sum().isfinite())
+
+    replay = Replay(waiting, network)
+    x = torch.randn(4, 3, 16, 16, device="cuda")
+    gradients = []
+    for _ in range(3):
+        network.zero_grad()
+        replay([x], 1.0)
+        gradients.append(network[0].weight.grad.clone())
+    assert torch.allclose(gradients[0], gradients[2], rtol=1e-3, atol=1e-5)

@@ -1,5 +1,6 @@
 """Training pictures that grow: which sides, when, and that a training does it and goes on with it."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 
 from headstart.models import Classifier
 from headstart.train import Recipe, augmentation, training
-from headstart.train.growth import GROWING, Growth, sides_of
+from headstart.train.growth import GROWING, Growth, known_sides, sides_of
 from headstart.train.layers import Trainee
 
 Tune = Callable[..., Classifier]
@@ -72,6 +73,32 @@ class _Widening(nn.Module):
 
 def test_a_network_whose_features_change_with_the_size_is_shown_no_other(brief: Recipe) -> None:
     assert sides_of(_Widening(), replace(brief, first_side=0.5), full=128) == (128,)
+
+
+class _Brightness(nn.Module):
+    """Says how bright pictures are; of those below a side it is sure and wrong."""
+
+    def __init__(self, smallest: int) -> None:
+        super().__init__()
+        self.smallest = smallest
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        brightness = x.mean((1, 2, 3))
+        is_known = x.shape[3] >= self.smallest
+        return torch.stack([brightness, -brightness], 1) * (9 if is_known else -9)
+
+
+@pytest.mark.parametrize(
+    ("smallest", "expected"),
+    [(0, (64, 96, 128)), (96, (96, 128)), (128, (128,)), (256, (128,))],
+)
+def test_no_training_begins_with_pictures_that_are_taken_for_others(
+    begun: Classifier, smallest: int, expected: tuple[int, ...]
+) -> None:
+    knowing = copy.deepcopy(begun)
+    knowing.backbone, knowing.head, knowing.class_names = _Brightness(smallest), nn.Identity(), ("a", "b")
+    x = torch.ones(4, 3, 128, 128) * torch.tensor([1.0, -1.0, 1.0, -1.0])[:, None, None, None]
+    assert known_sides(knowing, x, torch.tensor([0, 1, 0, 1]), (64, 96, 128)) == expected
 
 
 def test_small_pictures_are_varied_as_large_ones_are(brief: Recipe) -> None:

@@ -97,7 +97,8 @@ class Engine:
 
         The translation happens with the next batch, and takes seconds to minutes.
         """
-        self._forward = _compiled(self._network, self.plan.device) if compiled else self._network
+        with _quiet_compiler():
+            self._forward = _compiled(self._network, self.plan.device) if compiled else self._network
         self.plan = replace(self.plan, compiled=compiled)
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> torch.Tensor:

@@ -17,20 +17,24 @@ from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import check_classes
 from headstart.data.scan import scan
 from headstart.embed import PixelStore, PlanOptions, embed
-from headstart.embed.decoding import Decoding
+from headstart.embed.decoding import Decoding, decode_batches
 from headstart.embed.memory import keep_freed_memory
 from headstart.embed.plan import DTYPES, choose_device, fast_precision
 from headstart.models import Classifier, load
+from headstart.preprocess import to_input
 from headstart.train.feeding import Feeder
 from headstart.train.folding import fold_probe
 from headstart.train.frozen_norms import fold_frozen_norms
-from headstart.train.growth import sides_of
+from headstart.train.growth import Sides, known_sides, sides_of
 from headstart.train.layers import Trainee, untrained_backbone
 from headstart.train.probe import LinearProbe
 from headstart.train.processes import Processes, find_processes
 from headstart.train.recipe import Recipe, choose_recipe
 from headstart.train.trackers import Tracker, open_trackers
 from headstart.train.training import Training
+
+_LOOKED_AT = 32
+"""Training pictures on which it is seen what a network knows of smaller ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +165,7 @@ class Prepared:
     device: str
     precision: torch.dtype | None
     processes: Processes
-    sides: tuple[int, ...]
+    sides: Sides
 
     def feeder(self, *, seed: int) -> Feeder:
         """Return what makes the batches; a context."""
@@ -200,25 +204,38 @@ def prepare(
     device = choose_device(PlanOptions(device=options.device))
     processes = find_processes(device)
     start = _start(classifier, train, recipe, options, store, progress)
-    sides = sides_of(start.backbone, recipe, full=start.preprocessing.input_size[0])
+    decoding = Decoding(
+        source=train.source,
+        preprocessing=start.preprocessing,
+        decoder=store.decoder,
+        store=store,
+        digests={**_digests(train), **_digests(val)},
+    )
     return Prepared(
         start=start,
         trainee=_trainee(start, recipe, device, processes, seed=options.seed),
         recipe=recipe,
         train=train,
         val=val,
-        decoding=Decoding(
-            source=train.source,
-            preprocessing=start.preprocessing,
-            decoder=store.decoder,
-            store=store,
-            digests={**_digests(train), **_digests(val)},
-        ),
+        decoding=decoding,
         device=device,
         precision=_precision(options, device),
         processes=processes,
-        sides=sides,
+        sides=processes.gather([_sides(start, recipe, train, decoding)])[0],
     )
+
+
+def _sides(start: Classifier, recipe: Recipe, train: ImageDataset, decoding: Decoding) -> Sides:
+    """Return the sides that training pictures have in turn, in pixels, rising."""
+    sides = sides_of(start.backbone, recipe, full=start.preprocessing.input_size[0])
+    if len(sides) == 1 or recipe.start != "probe":  # a new head knows nothing at any side
+        return sides
+    ids = train.ids[:: -(-len(train) // _LOOKED_AT)]
+    batch = next(decode_batches(decoding, ids, batch_size=len(ids)))
+    label_of = dict(zip(train.ids, train.labels, strict=True))
+    labels = torch.tensor([int(label_of[each]) for each in batch.ids])
+    x = to_input(torch.from_numpy(batch.pixels), decoding.preprocessing)
+    return known_sides(start, x, labels, sides) if len(labels) else sides[-1:]
 
 
 def _with_own_store(

