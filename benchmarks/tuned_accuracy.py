@@ -51,7 +51,7 @@ def run_command(command: str, args: argparse.Namespace, out: Path, *more: object
 def is_right(folder: Path, test: ImageDataset) -> np.ndarray:
     """Return whether a model in a folder is right on each test picture, bool of shape (N,)."""
     names = [test.class_names[label] for label in test.labels]
-    found = [each.label for each in hs.predict(load_folder(folder), test)]
+    found = [each.best for each in hs.predict(load_folder(folder), test)]
     return np.array(found) == np.array(names)
 
 

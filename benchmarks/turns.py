@@ -1,7 +1,6 @@
 """What the benchmarks share: turns in processes of their own, spreads, memory, the machine, records."""
 
 import datetime
-import importlib.metadata
 import json
 import os
 import statistics
@@ -11,16 +10,18 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
+from headstart import __version__ as headstart_version
 from headstart.core.machine import describe_machine, instruction_sets
 
 PEERS = Path(__file__).parent / "peers"
-_PACKAGES = ("headstart", "torch", "torchvision", "timm", "pillow", "numpy")
+_PACKAGES = ("torch", "torchvision", "timm", "pillow", "numpy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ def begin(name: str, args: Any) -> dict[str, Any]:
         "torch_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "load_before": psutil.getloadavg()[0],
-        "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
+        "versions": {"headstart": headstart_version} | {each: version(each) for each in _PACKAGES},
     }
     versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
     print(f"{name}, {record['date']}, {record['machine']}, {record['cpu_capability']}, {record['gpu']}")

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 
 from headstart.data import Splits
 from headstart.embed.decoding import Decoding
 from headstart.models import Classifier
 from headstart.train import Recipe
+from headstart.train.augmentation import vary
 from headstart.train.feeding import Fed, Feeder
 from headstart.train.processes import Alone
 
@@ -25,13 +27,17 @@ class Place(Alone):
 
 
 @pytest.fixture
-def feed(few_digits: Splits, begun: Classifier, brief: Recipe) -> Feed:
+def decoding(few_digits: Splits, begun: Classifier) -> Decoding:
+    return Decoding(source=few_digits.train.source, preprocessing=begun.preprocessing, decoder="fast")
+
+
+@pytest.fixture
+def feed(few_digits: Splits, decoding: Decoding, brief: Recipe) -> Feed:
     """A function that returns the batches of an epoch."""
 
     def run(
         epoch: int = 0, start: int = 0, *, rank: int = 0, count: int = 1, seed: int = 0, **changes: object
     ) -> list[Fed]:
-        decoding = Decoding(source=few_digits.train.source, preprocessing=begun.preprocessing, decoder="fast")
         recipe = replace(brief, **changes)  # type: ignore[arg-type]
         place = Place(rank, count)
         with Feeder(few_digits.train, decoding, recipe, seed=seed, device="cpu", processes=place) as feeder:
@@ -67,6 +73,25 @@ def test_a_picture_is_made_the_same_whatever_the_batch_the_rank_and_the_start(
     assert by_picture(feed(start=3, mixup=mixup)).items() <= expected.items()
     assert by_picture(feed(1, mixup=mixup)) != expected
     assert by_picture(feed(mixup=mixup, seed=1)) != expected
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.3])
+def test_what_is_looked_at_is_what_is_trained_on(
+    mixup: float, decoding: Decoding, few_digits: Splits, brief: Recipe
+) -> None:
+    recipe = replace(brief, mixup=mixup, colour=0.3, smallest_crop=0.5)
+    train = few_digits.train
+    with Feeder(train, decoding, recipe, seed=0, device="cpu", processes=Alone()) as feeder:
+        for fed in feeder.batches(1):
+            batch = fed.batch
+            shown = vary(torch.from_numpy(batch.pixels), torch.from_numpy(batch.drawn), recipe)
+            if batch.partners is not None and batch.partners_drawn is not None:
+                other = vary(torch.from_numpy(batch.partners), torch.from_numpy(batch.partners_drawn), recipe)
+                shown = torch.lerp(other, shown, torch.from_numpy(batch.shares)[:, None, None, None])
+            for row, picture_id in enumerate(fed.ids):
+                looked_at = feeder.varied(train.ids.index(picture_id), 1)
+                assert looked_at is not None
+                assert np.abs(shown[row].numpy() - looked_at).max() <= 1.0
 
 
 def test_an_epoch_that_goes_on_has_the_batches_that_were_left(feed: Feed) -> None:

@@ -1,5 +1,6 @@
 """What fine-tuning does and what it does about what goes wrong: pictures, numbers, memory."""
 
+import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,12 +18,29 @@ from headstart.embed import PixelStore, pixels
 from headstart.models import Classifier, load_folder, save_folder
 from headstart.models.batch_norm import batch_norms
 from headstart.train import Recipe, TuneOptions, choose_recipe, fine_tune, training
+from headstart.train.augmentation import draw_variation
 from headstart.train.growth import Growth
 from headstart.train.layers import Trainee
-from headstart.train.tuner import Tuner
+from headstart.train.tuner import Batch, Tuner
 
 Tune = Callable[..., Classifier]
 Same = Callable[[Classifier, Classifier], None]
+
+
+def make_tuner(begun: Classifier, recipe: Recipe, *, num_steps: int = 8, steps_per_epoch: int = 4) -> Tuner:
+    from headstart.train.processes import Alone
+
+    network = copy.deepcopy(begun)
+    return Tuner(
+        Trainee(network.backbone, network.head, recipe=recipe),  # type: ignore[arg-type]
+        recipe,
+        preprocessing=begun.preprocessing,
+        growth=Growth(sides=(32,), num_steps=num_steps),
+        steps_per_epoch=steps_per_epoch,
+        precision=None,
+        processes=Alone(),
+        seed=0,
+    )
 
 
 def backbone_changes(before: Classifier, after: Classifier) -> list[str]:
@@ -80,24 +98,40 @@ def test_the_tutorials_statistics_drift_while_its_weights_stay(
 
 
 def test_the_tutorials_rate_falls_every_four_epochs(begun: Classifier) -> None:
-    from headstart.train.processes import Alone
-
     recipe = choose_recipe("tutorial", np.full(10, 8))
-    tuner = Tuner(
-        Trainee(begun.backbone, begun.head, recipe=recipe),  # type: ignore[arg-type]
-        recipe,
-        preprocessing=begun.preprocessing,
-        growth=Growth(sides=(32,), num_steps=50),
-        steps_per_epoch=5,
-        precision=None,
-        processes=Alone(),
-        seed=0,
-    )
+    tuner = make_tuner(begun, recipe, num_steps=50, steps_per_epoch=5)
     rates = []
     for step in range(50):
         tuner.restore(tuner.tensors(), step)
         rates.append(tuner.rate)
     assert rates == pytest.approx([1e-3] * 20 + [1e-4] * 20 + [1e-5] * 10)
+
+
+def test_a_batch_that_is_filled_up_trains_as_it_is(begun: Classifier, brief: Recipe) -> None:
+    recipe = replace(brief, batch_size=8, mixup=0.0)
+    few, filled = make_tuner(begun, recipe), make_tuner(begun, recipe)
+    filled._is_filled_up = True  # as on a GPU
+    draws = np.random.default_rng(0)
+    sizes: list[int] = []
+    filled.trainee.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    for count in (8, 3):
+        batch = Batch(
+            pixels=draws.integers(0, 256, (count, 32, 32, 3), np.uint8),
+            drawn=np.stack([draw_variation(recipe, draws) for _ in range(count)]),
+            targets=np.eye(begun.head.out_features, dtype=np.float32)[:count],  # type: ignore[union-attr]
+            partners=None,
+            partners_drawn=None,
+            shares=np.ones(count, np.float32),
+            num_together=count,
+        )
+        losses = []
+        for tuner in (few, filled):
+            tuner.begin_epoch(0)
+            losses.append(tuner.take_step(batch))
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert sizes == [8, 8]
+    for name, each in few.tensors().items():
+        assert torch.allclose(each, filled.tensors()[name], rtol=1e-3, atol=1e-5), name
 
 
 def test_gradual_trains_the_head_alone_first(tune: Tune, begun: Classifier, brief: Recipe) -> None:

@@ -88,9 +88,9 @@ def small_network() -> nn.Module:
 
 
 def work_on(network: nn.Module) -> Work:
-    def work(tensors: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+    def work(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         summed = network(tensors[0]).logsumexp(1).square().sum()
-        (summed * scale).backward()
+        (summed * tensors[1]).backward()
         return summed.detach()
 
     return work
@@ -110,7 +110,7 @@ def test_replayed_work_trains_as_the_work_itself() -> None:
         losses = []
         for run, optimizer in zip(runs, optimizers, strict=True):
             optimizer.zero_grad()
-            losses.append(float(run([x], 1 / len(x))))
+            losses.append(float(run([x, torch.tensor(1 / len(x), device="cuda")])))
             optimizer.step()
         assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     for mine, other in zip(network.state_dict().values(), twin.state_dict().values(), strict=True):
@@ -121,14 +121,14 @@ def test_only_what_comes_twice_in_a_row_is_recorded() -> None:
     network = small_network()
     work, sizes = work_on(network), []
 
-    def counted(tensors: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+    def counted(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         sizes.append(len(tensors[0]))
-        return work(tensors, scale)
+        return work(tensors)
 
-    replay = Replay(counted, network)
+    replay, one = Replay(counted, network), torch.ones((), device="cuda")
     for count in (8, 8, 8, 3, 8, 3, 8):
         network.zero_grad()
-        replay([torch.zeros(count, 3, 16, 16, device="cuda")], 1.0)
+        replay([torch.zeros(count, 3, 16, 16, device="cuda"), one])
     # Once as it is, twice to record; the smaller ones as they are.
     assert sizes == [8, 8, 8, 3, 3]
 
@@ -137,15 +137,15 @@ def test_what_cannot_be_recorded_is_done_as_it_is() -> None:
     network = small_network()
     work = work_on(network)
 
-    def waiting(tensors: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+    def waiting(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         # Asked for its result while it is recorded, the GPU has none.
-        return work(tensors, scale) * float(tensors[0].sum().isfinite())
+        return work(tensors) * float(tensors[0].sum().isfinite())
 
     replay = Replay(waiting, network)
     x = torch.randn(4, 3, 16, 16, device="cuda")
     gradients = []
     for _ in range(3):
         network.zero_grad()
-        replay([x], 1.0)
+        replay([x, torch.ones((), device="cuda")])
         gradients.append(network[0].weight.grad.clone())
     assert torch.allclose(gradients[0], gradients[2], rtol=1e-3, atol=1e-5)

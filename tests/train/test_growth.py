@@ -40,6 +40,13 @@ def test_every_side_but_the_last_has_as_many_steps() -> None:
     assert growth.work(0, 100) == pytest.approx(30 / 4 + 30 * 9 / 16 + 40)
 
 
+def test_pictures_grow_only_where_that_pays() -> None:
+    growth = Growth(sides=(64, 96, 128), num_steps=100)  # saves 35.625 of 100 steps
+    assert growth.paying(1.0, 0.0) is growth
+    assert growth.paying(1.0, 17.8) is growth
+    assert growth.paying(1.0, 17.9) == Growth(sides=(128,), num_steps=100)
+
+
 @pytest.mark.parametrize(
     ("full", "first_side", "expected"),
     [

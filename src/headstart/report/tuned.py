@@ -131,7 +131,7 @@ def sheet_text(classes: Sequence[str]) -> str:
     """Return what is on a sheet of training pictures; its rows are of these classes."""
     shown = "; ".join(each[:60] for each in classes)
     return (
-        "Training pictures, a row each: on the left as the network sees it, then as it was varied in the "
+        "Training pictures, a row each: on the left as the network sees it, then as it was shown in the "
         f"first epochs. From the top: {shown}"
     )
 

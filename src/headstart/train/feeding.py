@@ -13,7 +13,7 @@ from headstart.core.machine import num_cores
 from headstart.data import Exclusion, ImageDataset
 from headstart.embed.decoding import Decoding
 from headstart.embed.pixels import one_torch_thread
-from headstart.train.augmentation import NUM_DRAWN, augment, draw_mixing, draw_variation, draws_of
+from headstart.train.augmentation import NUM_DRAWN, Mixing, augment, draw_mixing, draw_variation, draws_of
 from headstart.train.processes import Processes
 from headstart.train.recipe import Recipe
 from headstart.train.sampling import class_weights, draw_epoch
@@ -116,11 +116,31 @@ class Feeder:
                 submit()
 
     def varied(self, index: int, epoch: int) -> Pixels | None:
-        """Return a training picture as it is shown in an epoch, uint8 (H, W, 3); None if it is unreadable."""
+        """Return a training picture as it is shown in an epoch, mixed with another where the recipe says so.
+
+        Returns:
+            uint8 of shape (H, W, 3); None if the picture is unreadable.
+        """
+        shown = self._varied(index, draws_of(self._seed, epoch, index, _PICTURE))
+        mixing = self._mixing(index, epoch)
+        if shown is None or mixing is None:
+            return shown
+        partner = self._varied(mixing.partner, draws_of(self._seed, epoch, index, _PARTNER))
+        if partner is None:
+            return shown
+        mixed: Pixels = np.rint(mixing.share * shown + (1 - mixing.share) * partner).astype(np.uint8)
+        return mixed
+
+    def _varied(self, index: int, draws: np.random.Generator) -> Pixels | None:
         pixels = np.empty((*self._size, 3), np.uint8)
         if self._decoding.fill(self._train.ids[index], pixels):
             return None
-        return augment(pixels, self._recipe, draws_of(self._seed, epoch, index, _PICTURE))
+        return augment(pixels, self._recipe, draws)
+
+    def _mixing(self, index: int, epoch: int) -> Mixing | None:
+        """Return what a picture is mixed with in an epoch."""
+        draws = draws_of(self._seed, epoch, index, _MIXING)
+        return draw_mixing(self._recipe, draws, num_pictures=len(self._train))
 
     def _submit(self, together: npt.NDArray[np.int64], epoch: int) -> "_Pending":
         """Let threads read this process's part of a step's pictures."""
@@ -146,9 +166,7 @@ class Feeder:
         rows.targets[place] = self._target(index)
         if rows.partners is None or rows.partners_drawn is None:
             return ""
-        mixing = draw_mixing(
-            recipe, draws_of(self._seed, epoch, index, _MIXING), num_pictures=len(self._train)
-        )
+        mixing = self._mixing(index, epoch)
         if mixing is not None and not self._decoding.fill(
             self._train.ids[mixing.partner], rows.partners[place]
         ):

@@ -22,6 +22,7 @@ from headstart.embed.memory import keep_freed_memory
 from headstart.embed.plan import DTYPES, choose_device, fast_precision
 from headstart.models import Classifier, load
 from headstart.preprocess import to_input
+from headstart.train.depthwise import use_fast_gradients
 from headstart.train.feeding import Feeder
 from headstart.train.folding import fold_probe
 from headstart.train.frozen_norms import fold_frozen_norms
@@ -326,6 +327,7 @@ def _trainee(start: Classifier, recipe: Recipe, device: str, processes: Processe
         trainee = Trainee(copy.deepcopy(start.backbone), copy.deepcopy(start.head), recipe=recipe)
     if recipe.batch_norm == "frozen" and recipe.layers != "last":
         fold_frozen_norms(trainee.backbone.eval(), side=start.preprocessing.input_size[0])
+    use_fast_gradients(trainee.backbone)
     placed: Trainee = trainee.to(torch.device(device)).to(memory_format=torch.channels_last)
     return placed
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from headstart.embed.fuse import Paddings, find_norms
+from headstart.train.depthwise import convolve
 
 
 class _Folded:
@@ -38,7 +39,7 @@ class _Folded:
         padding = (self._top, self._left)
         if (self._top, self._left) != (self._bottom, self._right):
             x, padding = functional.pad(x, (self._left, self._right, self._top, self._bottom)), (0, 0)
-        return functional.conv2d(x, kernel, bias, conv.stride, padding, conv.dilation, conv.groups)
+        return convolve(x, kernel, bias, conv, padding=padding)
 
 
 class _Passing:

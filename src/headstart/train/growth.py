@@ -5,7 +5,7 @@ https://www.fast.ai/posts/2018-04-30-dawnbench-fastai.html; Tan and Le 2021, "Ef
 https://arxiv.org/abs/2104.00298.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import TypeAlias
 
@@ -47,6 +47,18 @@ class Growth:
         """Return the side at a step, counted from 0."""
         share = step / (GROWING * max(1, self.num_steps))
         return self.sides[min(int(share * (len(self.sides) - 1)), len(self.sides) - 1)]
+
+    def paying(self, step_seconds: float, side_seconds: float) -> "Growth":
+        """Return this growth, or none where making ready for smaller pictures takes longer than they save.
+
+        Args:
+            step_seconds: of a step with pictures of full side.
+            side_seconds: until a step with pictures of another side is as fast as it will be.
+        """
+        saved = step_seconds * (self.num_steps - self.work(0, self.num_steps))
+        if saved > side_seconds * (len(self.sides) - 1):
+            return self
+        return replace(self, sides=self.sides[-1:])
 
     def work(self, start: int, stop: int) -> float:
         """Return what the steps from `start` to before `stop` cost, in steps of full side."""

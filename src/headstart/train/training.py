@@ -40,6 +40,9 @@ _SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints within an ep
 _NAMED_PICTURES = 4  # of a batch, in a message
 _VALIDATION_COST = 0.3  # of a picture, for one of training: a forward pass of a folded network
 _TIMED_STEPS = {"cpu": 2, "cuda": 3}  # on a GPU the second one records
+# Where cuDNN makes its kernels ready for each size of pictures anew: 8 to 12 were seen for one network on an
+# H200, in which time it takes a thousand steps with pictures of full size.
+_SIDE_SECONDS = {"cuda": 10.0}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +51,7 @@ class State:
 
     Attributes:
         num_steps: of the whole training.
+        sides: that training pictures have in turn, in pixels, rising.
         epoch: the one that runs, from 0.
         in_epoch: steps of it that were taken.
         loss_sum: of their mean losses.
@@ -61,6 +65,7 @@ class State:
     """
 
     num_steps: int
+    sides: list[int]
     epoch: int = 0
     in_epoch: int = 0
     loss_sum: float = 0.0
@@ -190,7 +195,7 @@ class Training:
             self._progress.note(f"going on with epoch {self._state.epoch + 1} from the checkpoint")
             return
         steps = self._feeder.steps_per_epoch
-        self._state = State(num_steps=self._recipe.epochs * steps)
+        self._state = State(num_steps=self._recipe.epochs * steps, sides=[*self._sides])
         self._tuner = self._new_tuner()
         self._plan_time()
         found = self._scored(self._trainee)
@@ -202,7 +207,7 @@ class Training:
             self._trainee,
             self._recipe,
             preprocessing=self._decoding.preprocessing,
-            growth=Growth(sides=self._sides, num_steps=self._state.num_steps),
+            growth=Growth(sides=tuple(self._state.sides), num_steps=self._state.num_steps),
             steps_per_epoch=self._feeder.steps_per_epoch,
             precision=self._precision,
             processes=self._processes,
@@ -217,7 +222,8 @@ class Training:
         batches.close()
         self._tuner.begin_epoch(self._recipe.epochs - 1)
         whole = self._tuner.chunk_size
-        num_timed = _TIMED_STEPS.get(self._tuner.device.type, 2)
+        device = self._tuner.device.type
+        num_timed = _TIMED_STEPS.get(device, 2)
         seconds = min(self._tuner.time_step(first) for _ in range(num_timed))
         self._state.chunk_size = self._tuner.chunk_size
         if self._tuner.chunk_size != whole:
@@ -225,13 +231,15 @@ class Training:
         per_epoch = self._feeder.steps_per_epoch
         validation = _VALIDATION_COST * seconds * len(self._val) / self._recipe.batch_size
         state = self._state
-        seconds *= self._tuner.growth.work(0, state.num_steps) / state.num_steps  # of a step on average
+        growth = self._tuner.growth.paying(seconds, _SIDE_SECONDS.get(device, 0.0))
+        seconds *= growth.work(0, state.num_steps) / state.num_steps  # of a step on average
         if self._seconds:
             left = self._seconds - (time.monotonic() - started) - validation
             fitting = max(1, int(left / (seconds + validation / per_epoch)))
-            state.num_steps = self._processes.gather([min(state.num_steps, fitting)])[0]
-            self._tuner = self._new_tuner()
-            self._tuner.chunk_size = state.chunk_size
+            state.num_steps = min(state.num_steps, fitting)
+        state.num_steps, state.sides = self._processes.gather([(state.num_steps, [*growth.sides])])[0]
+        self._tuner = self._new_tuner()
+        self._tuner.chunk_size = state.chunk_size
         num_epochs = state.num_steps / per_epoch
         expected = num_epochs * (per_epoch * seconds + validation)
         self._progress.note(f"{num_epochs:.3g} epochs of {per_epoch} steps, about {duration(expected)}")

@@ -97,9 +97,13 @@ class Tuner:
         self._processes = processes
         self._seed = seed
         self.device = next(trainee.parameters()).device
+        self._parameters = [*trainee.parameters()]
         self._wrapped: nn.Module = trainee
         is_replayed = self.device.type == "cuda" and processes.count == 1
         self._replay = Replay(self._pass, trainee) if is_replayed else None
+        # Up to the size of a batch, with pictures that count nothing, where another size has its price: cuDNN
+        # makes its kernels ready for each anew. Statistics of a batch would count them.
+        self._is_filled_up = self.device.type == "cuda" and recipe.batch_norm == "frozen"
         self._optimizer = _optimizer(trainee, recipe)
         self._schedule = _schedule(self._optimizer, recipe, growth.num_steps, steps_per_epoch)
         self._schedule.step_update(0)
@@ -142,7 +146,7 @@ class Tuner:
             self._optimizer.zero_grad()
             raise TrainingError(f"the loss is {loss}")
         if self._recipe.clipping:
-            nn.utils.clip_grad_norm_(self.trainee.parameters(), self._recipe.clipping)
+            nn.utils.clip_grad_norm_(self._parameters, self._recipe.clipping)
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.step += 1
@@ -165,7 +169,7 @@ class Tuner:
     def cause(self) -> str:
         """Return what most likely makes the loss something else than a number, in words."""
         # A comparison with what is not a number is false.
-        if all(bool((each.abs() < _GROWN).all()) for each in self.trainee.parameters()):
+        if all(bool((each.abs() < _GROWN).all()) for each in self._parameters):
             return "the network's output is no number, though all of its weights are"
         return "the weights have grown beyond all numbers: the learning rate is too high"
 
@@ -218,10 +222,10 @@ class Tuner:
         # Chunks add up their gradients, which a replay would overwrite.
         work = self._replay if self._replay is not None and len(starts) == 1 else self._pass
         for start in starts:
-            pair = self._pair(batch, slice(start, start + self.chunk_size), side)
+            pictures, targets = self._pair(batch, slice(start, start + self.chunk_size), side)
             is_last = start == starts[-1]
             with nullcontext() if is_last else self._processes.unsynchronised(self._wrapped):
-                total += float(work(pair, scale))
+                total += float(work((pictures, targets, torch.full((), scale, device=self.device))))
         return self._processes.sum(total) / batch.num_together
 
     def _pair(self, batch: Batch, chunk: slice, side: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -231,16 +235,20 @@ class Tuner:
             share = torch.from_numpy(batch.shares[chunk]).to(self.device)[:, None, None, None]
             partners = self._input(batch.partners[chunk], batch.partners_drawn[chunk], side)
             x = torch.lerp(partners, x, share)
-        return x, torch.from_numpy(batch.targets[chunk]).to(self.device)
+        targets = torch.from_numpy(batch.targets[chunk]).to(self.device)
+        missing = self.chunk_size - len(x) if self._is_filled_up else 0
+        if missing > 0:
+            x = torch.cat([x, x[-1:].expand(missing, -1, -1, -1)])
+            targets = nn.functional.pad(targets, (0, 0, 0, missing))
+        return x.contiguous(memory_format=torch.channels_last), targets
 
-    def _pass(self, pair: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+    def _pass(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Add the gradients of pictures to those there are; return their summed cross-entropy.
 
         Args:
-            pair: pictures as the network takes them, and their targets.
-            scale: of the gradients.
+            tensors: pictures as the network takes them, their targets, and the scale of the gradients.
         """
-        x, targets = pair
+        x, targets, scale = tensors
         kind = self._precision or torch.float32
         # Without a cache of weights in half precision: it ends with the pass, and cannot be recorded.
         with torch.autocast(self.device.type, kind, enabled=self._precision is not None, cache_enabled=False):
@@ -255,8 +263,7 @@ class Tuner:
         """Return pictures, varied, as the network takes them."""
         sent, how = (torch.from_numpy(each).to(self.device, non_blocking=True) for each in (pixels, drawn))
         varied = vary(sent, how, self._recipe, side=side)
-        x = to_input(varied, self._preprocessing, dtype=torch.float32)
-        return x.contiguous(memory_format=torch.channels_last)
+        return to_input(varied, self._preprocessing, dtype=torch.float32)
 
     def _halve(self, error: Exception) -> None:
         """Let fewer pictures go through the network at once.
