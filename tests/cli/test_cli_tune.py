@@ -122,6 +122,39 @@ def test_the_outcome_is_printed_and_a_second_start_does_nothing(tune: Callable, 
     assert model.stat().st_mtime_ns == before
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what mlflow itself uses
+def test_mlflow_is_told_of_every_epoch(
+    tune: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    said = tune("--epochs", "2", "--out", tmp_path / "run", "--track", "mlflow")
+    assert said.code == 0, said.err
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'headstart'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name.startswith("timm/test_efficientnet")
+    assert run.info.status == "FINISHED"
+    assert run.data.params["optimizer"] == "adamw"
+    history = client.get_metric_history(run.info.run_id, "train_loss")
+    assert [each.step for each in history] == [1, 2]
+
+
+def test_wandb_is_told_of_every_epoch(
+    tune: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    said = tune("--epochs", "2", "--out", tmp_path / "run", "--track", "wandb")
+    assert said.code == 0, said.err
+    (kept,) = (tmp_path / "run").rglob("run-*.wandb")
+    told = kept.read_bytes()
+    assert told.count(b"train_loss") >= 2
+    assert b"adamw" in told
+
+
 def test_a_network_that_cannot_be_tuned_as_asked_is_an_error_and_its_probe_is_kept(
     tune: Callable, tmp_path: Path
 ) -> None:

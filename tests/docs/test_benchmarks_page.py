@@ -88,6 +88,7 @@ def best_peer(model: dict[str, Any]) -> float:
         ("the same, resnet50", ("embedding_400.json",)),
         ("the same on an H200", ("embedding_h200.json", "embedding_resnet50_h200.json")),
         ("photographs", ("photos.json",)),
+        ("fine-tuning against", ("fine_tuning.json",)),
     ],
 )
 def test_speed_against_the_best_peer(words: str, names: tuple[str, ...]) -> None:
@@ -104,3 +105,11 @@ def test_the_service() -> None:
         goal, said, reached = row_of(words)[-3:]
         assert float(said) == pytest.approx(value, abs=0.05 if value > 1 else 0.005)
         assert reached == ("yes" if value >= float(goal) else "no")
+
+
+def test_what_fine_tuning_adds() -> None:
+    (turn,) = record("tuned_accuracy.json")["turns"]
+    words, _, _, found, reached = row_of("points of accuracy")
+    assert float(found) == pytest.approx(100 * turn["gain"]["value"], abs=0.06)
+    assert words.endswith(f"in {turn['seconds']:.0f} s")
+    assert reached == ("yes" if turn["gain"]["value"] >= 0.04 and turn["seconds"] < 600 else "no")

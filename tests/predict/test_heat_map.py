@@ -1,9 +1,11 @@
 import copy
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -31,7 +33,6 @@ MORE = (
     "pretrainedmodels/nasnetamobile",
     "pretrainedmodels/inceptionv3",
     "torchvision/vgg11",
-    "torchvision/vit_b_16",
     "timm/swin_tiny_patch4_window7_224",
     "timm/cait_xxs24_224",
     "timm/xcit_nano_12_p16_224",
@@ -39,12 +40,22 @@ MORE = (
     "timm/hiera_tiny_224",
     "timm/coatnet_nano_rw_224",
     "timm/maxvit_rmlp_pico_rw_256",
-    "timm/beit_base_patch16_224",
     "timm/pvt_v2_b0",
     "timm/hrnet_w18_small",
     "timm/gmixer_24_224",
     "timm/efficientformer_l1",
 )
+
+LARGE = ("torchvision/vit_b_16", "timm/beit_base_patch16_224")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Keep to one core: tests run side by side, and threads that wait for each other take far longer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def noise(num: int, *, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -81,16 +92,23 @@ def around(backbone: nn.Module, *, like: Classifier, feature_dim: int = 4) -> Cl
     return Classifier(parts, entry=like.entry, preprocessing=like.preprocessing, class_names=("a", "b"))
 
 
-@pytest.mark.parametrize("name", [*SAMPLE, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *SAMPLE,
+        *(pytest.param(name, marks=pytest.mark.slow) for name in MORE),
+        *(pytest.param(name, marks=pytest.mark.heavy) for name in LARGE),
+    ],
+)
 def test_every_kind_of_network_has_heat_maps(name: str) -> None:
     classifier = hs.load(name, weights=None, seed=1)
     if isinstance(classifier.head, nn.Linear):  # some begin with a head of zeros
         classifier = with_random_head(classifier, num_classes=8)
     native = find_model(name)
     height, width = native.weights.preprocessing.input_size if native.fixed_input_size else (128, 128)
-    found = heat_maps(classifier, noise(8, height=height, width=width), range(8))
+    found = heat_maps(classifier, noise(5, height=height, width=width), range(5))  # more than one batch
     assert found.dtype == np.float32
-    assert found.shape[0] == 8
+    assert found.shape[0] == 5
     assert 4 <= found.shape[1] == found.shape[2] <= 56
     assert found.min() == 0
     assert found.max() == 1
@@ -141,6 +159,55 @@ def test_tokens_are_laid_out_as_the_patches_they_came_from(classifier: Classifie
     assert found.shape == (1, 3, 6)
     moved = torch.roll(x, (16, 32), dims=(2, 3))  # by one patch and by two: this network does not mind
     assert np.allclose(heat_maps(own, moved, [0])[0], np.roll(found[0], (1, 2), axis=(0, 1)), atol=1e-5)
+
+
+def draw_blocks(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return pictures of noise, their classes, and the 8x8 places on a grid of 8 that a block lies on.
+
+    A block of one of four colours, 2 by 2 places large, lies anywhere on the grid; class 4 has none.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    colours = torch.tensor([[1.0, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1], [0, 0, 0]])
+    x = 0.3 * torch.randn(count, 3, 8, 8, 8, 8, generator=generator)  # (N, 3, row, column, height, width)
+    classes = torch.randint(5, (count,), generator=generator)
+    corners = torch.randint(7, (count, 2), generator=generator)
+    is_on = torch.zeros(count, 8, 8)
+    for number, (top, left) in enumerate(corners.tolist()):
+        is_on[number, top : top + 2, left : left + 2] = 1
+    x += is_on[:, None, :, :, None, None] * colours[classes][:, :, None, None, None, None]
+    return x.permute(0, 1, 2, 4, 3, 5).reshape(count, 3, 64, 64), classes, is_on
+
+
+@pytest.mark.parametrize("pooling", ["token", pytest.param("avg", marks=pytest.mark.slow)])
+def test_a_transformer_that_learned_to_find_something_shows_where(
+    pooling: str, classifier: Classifier
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = timm.models.VisionTransformer(
+            img_size=64, patch_size=8, embed_dim=48, depth=3, num_heads=3, num_classes=5,
+            global_pool=pooling, class_token=pooling == "token",
+        )  # fmt: skip
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    for step in range(200):
+        x, classes, _ = draw_blocks(32, seed=step)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x), classes).backward()
+        optimizer.step()
+    head = network.head
+    network.reset_classifier(0)
+    parts = Parts(backbone=network.eval(), head=head, feature_dim=48, network="own")
+    own = Classifier(
+        parts, entry=classifier.entry, preprocessing=classifier.preprocessing, class_names=tuple("abcde")
+    )
+    x, classes, is_on = draw_blocks(200, seed=1000)
+    with torch.inference_mode():
+        assert (own(x).argmax(1) == classes).float().mean() > 0.98  # it knows them, and so knows where
+    x, is_on, classes = x[classes < 4], is_on[classes < 4], classes[classes < 4]
+    found = torch.from_numpy(heat_maps(own, x, classes.tolist()))
+    hottest = found.flatten(1).argmax(1, keepdim=True)
+    assert is_on.flatten(1).gather(1, hottest).mean() > 0.85  # by chance 0.06
+    assert ((found * is_on).sum((1, 2)) / found.sum((1, 2))).mean() > 0.45
 
 
 def test_small_pictures_are_seen_on_an_earlier_map(classifier: Classifier) -> None:

@@ -9,6 +9,8 @@ from headstart.core.errors import InputError, MissingExtraError
 TRACKERS = ("tensorboard", "mlflow", "wandb")
 """Names of the trackers; each is a package of its own."""
 
+_PROJECT = "headstart"  # under which a tracker keeps all runs
+
 
 class Tracker(Protocol):
     """Somebody who is told about every epoch."""
@@ -54,9 +56,7 @@ def open_trackers(
         PartialState()
         found = []
         for name in names:
-            kind = LOGGER_TYPE_TO_CLASS[name]
-            places = {"logging_dir": str(folder)} if kind.requires_logging_directory else {}
-            tracker = kind(run, **places)
+            tracker = LOGGER_TYPE_TO_CLASS[name](**_words(name, folder, run))
             if hasattr(tracker, "start"):
                 tracker.start()
             tracker.store_init_configuration(dict(settings))
@@ -67,3 +67,13 @@ def open_trackers(
             hint=f"pip install 'headstart[train]' {' '.join(names)}",
         ) from error
     return found
+
+
+def _words(name: str, folder: Path, run: str) -> dict[str, str]:
+    """Return what a tracker is told at its beginning, in its own words."""
+    if name == "tensorboard":
+        return {"run_name": run, "logging_dir": str(folder)}
+    if name == "mlflow":
+        return {"experiment_name": _PROJECT, "run_name": run}
+    # What Accelerate calls the run's name is wandb's project, in whose name no "/" may be.
+    return {"run_name": _PROJECT, "name": run, "dir": str(folder)}
