@@ -15,6 +15,8 @@ address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | a
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
 export RAY_USAGE_STATS_ENABLED=0
+# Else Ray's daemons go before the workers, whose threads then wait for each other.
+export RAY_worker_niceness=0
 
 srun --nodes=1 --ntasks=1 --nodelist="$head" --overlap ray start --head --port=$port --block &
 sleep 20

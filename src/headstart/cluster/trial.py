@@ -20,6 +20,9 @@ from headstart.core.records import dumps, from_json, read_json
 
 _LOOPBACK = "127.0.0.1"
 _STARTED = b"Ray runtime started"  # in what `ray start` prints
+# Ray would let its own daemons go before the workers (a niceness of 15): whenever one takes a core, all other
+# threads of a convolution wait for it. Of 10,000 pictures' time on two cores a cluster cost 19 %, so 10 %.
+_WORKERS_FIRST = {"RAY_worker_niceness": "0"}
 _SECONDS_TO_START = 120.0
 _SECONDS_TO_STOP = 5.0  # Ray would wait longer for others to take over a node's work
 
@@ -116,7 +119,7 @@ class _Node:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **trial_environment(), "RAY_USAGE_STATS_ENABLED": "0"},
+                env={**_WORKERS_FIRST, **os.environ, **trial_environment(), "RAY_USAGE_STATS_ENABLED": "0"},
                 start_new_session=True,
             )
         return cls(process=process, log=log)
