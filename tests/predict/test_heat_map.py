@@ -1,6 +1,5 @@
 import copy
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,15 +46,6 @@ MORE = (
 )
 
 LARGE = ("torchvision/vit_b_16", "timm/beit_base_patch16_224")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Keep to one core: tests run side by side, and threads that wait for each other take far longer."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def noise(num: int, *, height: int = 64, width: int = 64) -> torch.Tensor:
