@@ -69,8 +69,8 @@ def test_in_half_precision_they_are_as_near(size: int, stride: int, padding: int
 def test_others_are_left_to_torch(conv: nn.Conv2d) -> None:
     x = torch.randn(2, 4, 9, 9).bfloat16()
     kernel = conv.weight.bfloat16()
-    padding = (conv.padding[0], conv.padding[1])
-    y = convolve(x, kernel, None, conv, padding=padding)  # type: ignore[arg-type]
+    padding = (int(conv.padding[0]), int(conv.padding[1]))
+    y = convolve(x, kernel, None, conv, padding=padding)
     assert not isinstance(y.grad_fn, torch.autograd.function.BackwardCFunction)
     assert torch.equal(y, functional.conv2d(x, kernel, None, 1, padding, conv.dilation, conv.groups))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import headstart as hs
 from headstart.core.errors import DataError, InputError, ModelError, TrainingError
@@ -31,8 +32,9 @@ def make_tuner(begun: Classifier, recipe: Recipe, *, num_steps: int = 8, steps_p
     from headstart.train.processes import Alone
 
     network = copy.deepcopy(begun)
+    assert isinstance(network.head, nn.Linear)
     return Tuner(
-        Trainee(network.backbone, network.head, recipe=recipe),  # type: ignore[arg-type]
+        Trainee(network.backbone, network.head, recipe=recipe),
         recipe,
         preprocessing=begun.preprocessing,
         growth=Growth(sides=(32,), num_steps=num_steps),
@@ -118,7 +120,7 @@ def test_a_batch_that_is_filled_up_trains_as_it_is(begun: Classifier, brief: Rec
         batch = Batch(
             pixels=draws.integers(0, 256, (count, 32, 32, 3), np.uint8),
             drawn=np.stack([draw_variation(recipe, draws) for _ in range(count)]),
-            targets=np.eye(begun.head.out_features, dtype=np.float32)[:count],  # type: ignore[union-attr]
+            targets=np.eye(len(begun.class_names), dtype=np.float32)[:count],
             partners=None,
             partners_drawn=None,
             shares=np.ones(count, np.float32),

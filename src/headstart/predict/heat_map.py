@@ -239,7 +239,7 @@ def _heat(network: Classifier, x: torch.Tensor, classes: torch.Tensor) -> torch.
         elif last is not None:
             heats.append(_grad_cam(*last))
         else:
-            heats.append(features.new_zeros(len(features), *watch.places[-1].grid))
+            heats.append(features.new_zeros(len(features), *_last_first(watch.places)[0].grid))
     return torch.stack(_on_one_grid(heats)).sum(0).detach()
 
 
@@ -264,13 +264,16 @@ def _last_places(
 
     The gradient is laid out as (n, h, w, C). None where nothing bears on it.
     """
-    fine = [each for each in places if min(each.grid) >= _FINE_SIDE]
-    coarse = [each for each in places if min(each.grid) < _FINE_SIDE]
-    for each in (*reversed(fine), *reversed(coarse)) if slope.any() else ():
+    for each in _last_first(places) if slope.any() else ():
         (gradient,) = torch.autograd.grad(features, each.result, slope, retain_graph=True, allow_unused=True)
         if gradient is not None and gradient.any():
             return each, each.laid_out(gradient)
     return None
+
+
+def _last_first(places: list[_Places]) -> list[_Places]:
+    """Return places as they are looked at: the last ones first, those of coarse maps at the end."""
+    return sorted(reversed(places), key=lambda each: min(each.grid) < _FINE_SIDE)
 
 
 def _grad_cam(places: _Places, gradient: torch.Tensor) -> torch.Tensor:
