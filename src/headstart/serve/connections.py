@@ -12,8 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from headstart.serve.limits import Limits
 from headstart.serve.refusals import Refusal, busy
 
-# Half of what a connection's buffer takes at once: who sends more than the buffer waits for the kernel to make
-# room, seconds at times, and would be refused for being slow.
+# Half of what a connection's buffer takes at once: who sends more than the buffer waits for the kernel to
+# make room, seconds at times, and would be refused for being slow.
 _MAX_HEADER_BYTES = 32 * 2**10
 # After an answer that came before the end of the request, a client is heard for so long: who still sends
 # cannot read the answer, and closing at once would take it from them.

@@ -78,8 +78,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         strengths_: those that were tried on the whole part to fit on, of shape (S,), strongest first: below
             5,000 rows from the strongest on until it got worse, from there on those around the best.
         inner_log_losses_: float64 of shape (S,): mean -log probability of the held-out rows' true classes, in
-            nats. A single infinity when every class has a single row, so that none can be held out: then the
-            middle strength is taken.
+            nats. A single infinity where none was held out: every class has a single row, and the middle
+            strength is taken, or one strength was given.
         n_features_in_: D.
         n_iter_: solver steps in the final fit.
 

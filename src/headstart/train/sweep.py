@@ -75,17 +75,19 @@ def sweep(rows: Rows, layout: Layout, *, plan: Plan) -> Sweep:
 
     With a sketch the sweep begins where the sketch is best, and goes on to neighbours until the best strength
     has a worse one on either side. Otherwise it goes through all from strong to weak until it has clearly got
-    worse.
+    worse. Where there is one strength, or no folds to try any on, the middle one is taken untried.
 
     Args:
         rows: all rows, in the order of the layout.
-        layout: what is fitted and what is tried. Without folds the middle strength is taken untried.
+        layout: what is fitted and what is tried.
         plan: the strengths, and how they are fitted.
     """
     nothing = _nothing_learned(rows)
-    if not layout.folds:
+    if len(plan.strengths) == 1 or not layout.folds:
         middle = plan.strengths[len(plan.strengths) // 2]
-        return Sweep(strength=middle, start=nothing, strengths=(middle,), log_losses=(np.inf,))
+        # The exact fit begins with the curvature of where it starts: near the optimum it takes fewer steps.
+        start = plan.fit(rows, nothing, strength=middle, tolerance=WALK_TOLERANCE)
+        return Sweep(strength=middle, start=start, strengths=(middle,), log_losses=(np.inf,))
     parts = [(rows[fitted], rows[tried]) for fitted, tried in layout.folds]
     if not layout.num_sketch:
         return _walk(parts, nothing, plan=plan, tolerance=WALK_TOLERANCE)
