@@ -26,6 +26,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from turns import begin, note, save
 from headstart.compare.budget import Budget, Purse
 from headstart.compare.race import Entrant, Race
 from headstart.compare.schedule import draw_order, plan
+from headstart.compare.screening import Standing, screen
 from headstart.metrics import merit
 from headstart.train import LinearProbe
 
@@ -249,12 +251,17 @@ def run_race(
     """
     rows, num_train = drawn.rows, len(drawn.train)
     labels, num_classes = drawn.labels[rows], int(drawn.labels.max()) + 1
+
+    def look(name: str, which: np.ndarray, num_train: int) -> Standing:
+        features = candidates.features(name, rows[which])
+        return screen(features, labels[which], num_train=num_train, num_classes=num_classes)
+
     entrants = [
         Entrant(
             name=name,
             cost=candidates.macs[name],
             prior=candidates.top1[name],
-            features=lambda which, name=name: candidates.features(name, rows[which]),
+            look=partial(look, name),
         )
         for name in candidates.names
     ]
@@ -284,7 +291,9 @@ def run_race(
         if rung.num_pictures >= len(rows):
             judged[entrant.name] = outcomes[entrant.name]
         else:
-            judged[entrant.name] = _judge(entrant, race, rung.num_train, labels, race.rows(rung))
+            which = race.rows(rung)
+            features = candidates.features(entrant.name, rows[which])
+            judged[entrant.name] = _judge(features, labels[which], rung.num_train, seed=seed)
         race.charge(entrant, rung.num_pictures - seen[entrant.name])
         seen[entrant.name] = rung.num_pictures
     winner = choose(judged, [*judged])
@@ -292,10 +301,9 @@ def run_race(
     return winner, sum(candidates.counted(name) * number for name, number in seen.items())
 
 
-def _judge(entrant: Entrant, race: Race, num_train: int, labels: np.ndarray, which: np.ndarray) -> Outcome:
+def _judge(features: np.ndarray, truth: np.ndarray, num_train: int, *, seed: int) -> Outcome:
     """Return what a finalist's probe reaches on the part of the pictures that the budget has room for."""
-    features, truth = entrant.features(which), labels[which]
-    probe = LinearProbe(seed=race.seed).fit(features[:num_train], truth[:num_train])
+    probe = LinearProbe(seed=seed).fit(features[:num_train], truth[:num_train])
     probabilities = probe.predict_proba(features[num_train:])
     right = probabilities[np.arange(len(probabilities)), truth[num_train:]]
     accuracy = float((probabilities.argmax(axis=1) == truth[num_train:]).mean())

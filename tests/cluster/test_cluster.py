@@ -247,6 +247,31 @@ def test_a_comparison_chooses_the_same(cluster: Cluster, few_shapes: Path, tmp_p
     assert not any(row["error"] for row in there["rows"])
 
 
+@pytest.mark.slow
+def test_a_race_is_that_of_one_process(
+    cluster: Cluster, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers gather the evidence of its stages, from features in the shared store."""
+    words = ["compare", pictures, "--models", "starter/*", "--resolution", "32,64", "--precision", "fp32"]
+    words += ["--sample", "train=900,test=90", "--budget", "3000images", "--json"]
+    run_here(*words, "--out", tmp_path / "here")
+    monkeypatch.setenv("HEADSTART_STORE", str(tmp_path / "store"))
+    cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
+    assert "gathering evidence on 6 networks" in (tmp_path / "home.log").read_text()
+    alone, there = (
+        json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("here", "there")
+    )
+    assert there["chosen"] == alone["chosen"]
+    assert there["race"]["rungs"] == alone["race"]["rungs"]
+    standings = [
+        {row["name"]: row["screening"] for row in each["rows"] if row["screening"]} for each in (alone, there)
+    ]
+    assert standings[0].keys() == standings[1].keys() and len(standings[0]) >= 3
+    for name, screening in standings[0].items():
+        assert standings[1][name]["exit"] == screening["exit"]
+        assert standings[1][name]["neighbours"] == pytest.approx(screening["neighbours"], abs=0.01)
+
+
 @pytest.mark.heavy
 def test_predictions_come_in_order(cluster: Cluster, pictures: Path, tmp_path: Path) -> None:
     words = ["predict", MODEL, pictures, "--csv", "--keep-going", "--threshold", "none"]

@@ -10,7 +10,7 @@ import pytest
 from headstart.compare.budget import Budget, OutOfBudgetError, Purse
 from headstart.compare.race import Entrant, Race
 from headstart.compare.schedule import MIN_PER_CLASS, plan
-from headstart.compare.screening import Standing
+from headstart.compare.screening import Standing, screen
 
 NUM_CLASSES, NUM_TRAIN, NUM_VAL = 4, 1200, 300
 LABELS = np.random.default_rng(0).integers(0, NUM_CLASSES, NUM_TRAIN + NUM_VAL)
@@ -37,12 +37,12 @@ def entrant(
 ) -> Entrant:
     rows_of = features(quality, seed=sum(map(ord, name)) if seed is None else seed)
 
-    def give(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def look(rows: npt.NDArray[np.int64], num_train: int) -> Standing:
         if seen is not None:
             seen.setdefault(name, []).append(len(rows))
-        return rows_of[rows]
+        return screen(rows_of[rows], LABELS[rows], num_train=num_train, num_classes=NUM_CLASSES)
 
-    return Entrant(name=name, cost=1.0, prior=prior, latency_ms=latency_ms, features=give)
+    return Entrant(name=name, cost=1.0, prior=prior, latency_ms=latency_ms, look=look)
 
 
 def race(
@@ -144,17 +144,17 @@ def test_the_best_that_is_fast_enough_stays() -> None:
 
 
 def test_a_candidate_that_fails_does_not_stop_the_others() -> None:
-    broken = replace(entrant("broken", 3.0), features=lambda rows: None)
+    broken = replace(entrant("broken", 3.0), look=lambda rows, num_train: None)
     ran = race([broken, entrant("good", 2.0), entrant("poor", 0.5)])
     assert "good" in names(ran.run())
     assert ran.exits["broken"].kind == "failed"
 
 
 def test_a_candidate_whose_time_ends_is_set_aside() -> None:
-    def too_slow(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def too_slow(rows: npt.NDArray[np.int64], num_train: int) -> Standing:
         raise OutOfBudgetError("the budget ended")
 
-    ran = race([replace(entrant("slow", 3.0), features=too_slow), entrant("good", 2.0)])
+    ran = race([replace(entrant("slow", 3.0), look=too_slow), entrant("good", 2.0)])
     assert names(ran.run()) == ["good"]
     assert ran.exits["slow"].kind == "set aside"
 

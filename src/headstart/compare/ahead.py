@@ -5,9 +5,11 @@ cluster a picture would be decoded for each of them, so those that a worker has 
 where features lie in a store that workers read, the heads of several candidates are fitted at the same time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import methodcaller
+from typing import Protocol, TypeVar
 
 from headstart.compare.attempts import Attempts
 from headstart.compare.candidates import Candidate
@@ -58,6 +60,47 @@ def embed_ahead(
         )
         for classifier, each in zip(classifiers, found, strict=True)
     ]
+
+
+Result = TypeVar("Result", covariant=True)
+
+
+class StoredTask(Protocol[Result]):
+    """Work on a candidate's features in a store, which a worker reads."""
+
+    def run(self) -> Iterator[Result]:
+        """Yield the result.
+
+        Raises:
+            StorageError: features are not in the store.
+        """
+        ...
+
+
+def run_ahead(
+    tasks: Mapping[str, StoredTask[Result]], what: str, *, runner: Runner, progress: Progress
+) -> dict[str, Result]:
+    """Return what workers find out about candidates, by name; nothing where they lack features.
+
+    Args:
+        tasks: by candidate.
+        what: the work, in words.
+        runner: of the workers.
+        progress: told about every candidate.
+    """
+    if not tasks:
+        return {}
+    what = f"{what} on {len(tasks)} networks"
+    progress.start(what, total=len(tasks), unit="networks")
+    found = {}
+    try:
+        answers = runner.map(methodcaller("run"), tasks.values(), what=what)
+        for name, answer in zip(tasks, answers, strict=True):
+            found[name] = answer
+            progress.advance()
+    except StorageError as error:  # say, features that were in the cache before there was a store
+        progress.note(f"the rest of this is done here, for workers lack features: {error}")
+    return found
 
 
 class Preparation:
@@ -111,10 +154,7 @@ class Preparation:
         found = self._attempts.run_together(work)
         if found is not None:
             self._ahead = dict(zip(networks, found, strict=True))
-            try:
-                self._judged = self._attempts.run_together(self._judge) or {}
-            except StorageError as error:  # say, features that were in the cache before there was a store
-                self._progress.note(f"heads are trained here, for workers lack features: {error}")
+            self._judged = self._attempts.run_together(self._judge) or {}
 
     def network(self, candidate: Candidate) -> tuple[Classifier, Plan | None]:
         """Return a candidate's network, and its plan where it is prepared; once, for memory's sake."""
@@ -133,13 +173,4 @@ class Preparation:
             for name, each in self._ahead.items()
             if each.features is not None
         }
-        if not tasks:
-            return {}
-        what = f"training heads on {len(tasks)} networks"
-        self._progress.start(what, total=len(tasks), unit="networks")
-        judged = {}
-        answers = self._runner.map(HeadsTask.run, tasks.values(), what=what)
-        for name, answer in zip(tasks, answers, strict=True):
-            judged[name] = answer
-            self._progress.advance()
-        return judged
+        return run_ahead(tasks, "training heads", runner=self._runner, progress=self._progress)

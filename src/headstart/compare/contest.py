@@ -15,6 +15,7 @@ from headstart.compare.race import Entrant, Race
 from headstart.compare.records import CompareOptions, RaceSummary, Row, Screening
 from headstart.compare.run_folder import RunFolder
 from headstart.compare.schedule import MIN_FINALISTS, Rung, Schedule, draw_order, plan
+from headstart.compare.screening import Standing, screen
 from headstart.core.progress import Progress, duration
 from headstart.core.records import from_json, to_json
 from headstart.core.runner import Runner
@@ -88,6 +89,7 @@ class Contest:
         self._deadline = Deadline(progress, purse)
         self._measured: dict[str, Measured] = {}
         self._left_out: dict[str, str] = {}
+        self._ahead: dict[str, Standing] = {}
         self._race: Race | None = None
         self._finished: set[str] = set()
         self._expected = 0.0
@@ -123,7 +125,7 @@ class Contest:
             seed=self._options.seed,
             max_latency_ms=self._options.max_latency_ms,
             decide=self._decide,
-            prepare=self._embed_ahead,
+            prepare=self._look_ahead,
         )
         finalists = self._race.run()
         if not finalists:
@@ -235,26 +237,32 @@ class Contest:
             self._tell(f"{name}: left out: {reason}")
         self._keep()
 
-    def _embed_ahead(self, entrants: Sequence[Entrant], rows: Integers) -> None:
+    def _look_ahead(self, entrants: Sequence[Entrant], rows: Integers, num_train: int) -> None:
         """Let all who see some pictures see them together, until half of what is left is gone."""
         candidates = [self._candidates[each.name] for each in entrants]
         with suppress(OutOfBudgetError), self._deadline.leaving(self._purse.left() / 2):
-            self.field.embed_ahead(candidates, rows)
+            self._ahead = self.field.look_ahead(candidates, rows, num_train=num_train)
 
     def _entrant(self, name: str) -> Entrant:
         candidate, measured = self._candidates[name], self._measured[name]
 
-        def features(rows: Integers) -> npt.NDArray[np.float32] | None:
-            reserve = self._purse.left() / 2
-            with self._deadline.leaving(reserve):
-                return self._attempts.run(candidate, lambda: self.field.features(candidate, rows))
+        def look(rows: Integers, num_train: int) -> Standing | None:
+            ahead = self._ahead.pop(name, None)
+            if ahead is not None:
+                return ahead
+            with self._deadline.leaving(self._purse.left() / 2):
+                features = self._attempts.run(candidate, lambda: self.field.features(candidate, rows))
+            if features is None:
+                return None
+            num_classes = self._splits.train.num_classes
+            return screen(features, self._labels[rows], num_train=num_train, num_classes=num_classes)
 
         return Entrant(
             name=name,
             cost=self._cost(name),
             prior=prior(candidate),
             latency_ms=measured.latency_ms,
-            features=features,
+            look=look,
         )
 
     def _plan(self) -> Schedule:

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.catalog.entry import ModelEntry
-from headstart.compare.ahead import Ahead, embed_ahead
+from headstart.compare.ahead import Ahead, embed_ahead, run_ahead
 from headstart.compare.attempts import Attempts
 from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
 from headstart.compare.candidates import Candidate, missing_rows
 from headstart.compare.evidence import embed_pictures, load_candidate, network_latency
+from headstart.compare.pictures import without_pictures
 from headstart.compare.records import CompareOptions
 from headstart.compare.schedule import draw_order
+from headstart.compare.screening import ScreeningTask, Standing
 from headstart.core.runner import Runner
 from headstart.data import ImageDataset
 from headstart.embed import Engine, PixelStore, Plan
@@ -130,23 +132,42 @@ class Field:
         """Return a candidate's network, loaded once, and its plan where one was found already."""
         return self._classifier(candidate), self._plans.get(candidate.name)
 
-    def embed_ahead(self, candidates: Sequence[Candidate], rows: Integers) -> None:
-        """Put the features of several candidates into the cache, where that saves decoding."""
+    def look_ahead(
+        self, candidates: Sequence[Candidate], rows: Integers, *, num_train: int
+    ) -> dict[str, Standing]:
+        """Put the features of several candidates into the cache, where that saves decoding.
+
+        Args:
+            candidates: who sees pictures.
+            rows: int64 of shape (T + V,): which, training pictures first.
+            num_train: T.
+
+        Returns:
+            By name, how those stand that workers could look at.
+        """
         if self._runner.is_local:
-            return
+            return {}
+        pictures = self._pictures.select(rows)
 
         def work() -> list[Ahead]:
             return embed_ahead(
                 [self._classifier(each) for each in candidates],
-                self._pictures.select(rows),
+                pictures,
                 options=self._options,
                 runner=self._runner,
                 progress=self._progress,
             )
 
         found = self._attempts.run_together(work) or ()
-        names = (each.name for each in candidates)
-        self._plans.update(zip(names, (each.plan for each in found), strict=bool(found)))
+        ahead = dict(zip((each.name for each in candidates), found, strict=bool(found)))
+        self._plans.update({name: each.plan for name, each in ahead.items()})
+        carried = without_pictures(pictures)
+        tasks = {
+            name: ScreeningTask(pictures=carried, features=each.features, num_train=num_train)
+            for name, each in ahead.items()
+            if each.features is not None
+        }
+        return run_ahead(tasks, "gathering evidence", runner=self._runner, progress=self._progress)
 
     def features(self, candidate: Candidate, rows: Integers) -> npt.NDArray[np.float32]:
         """Return a candidate's features of some pictures, float32 of shape (n, D)."""

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from headstart.compare.pictures import without_pictures
 from headstart.core.errors import DataError
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import check_classes
 from headstart.data.partition import inseparable
-from headstart.data.sources import ArraySource
 from headstart.embed.matrix import select_rows
 from headstart.embed.store import StoredFeatures
 from headstart.train import LinearProbe
@@ -67,7 +67,7 @@ class HeadsTask:
     @classmethod
     def of(cls, splits: Splits, features: StoredFeatures, *, seed: int, device: str) -> "HeadsTask":
         """Return the task without the pictures' source and without the test part."""
-        train, val = _without_pictures(splits.train), splits.val and _without_pictures(splits.val)
+        train, val = without_pictures(splits.train), splits.val and without_pictures(splits.val)
         return cls(
             splits=replace(splits, train=train, val=val, test=None),
             features=features,
@@ -186,7 +186,3 @@ def _cross_validate(
     return Judged(
         probabilities=probabilities, inner_losses=losses, regularization=float(np.median(strengths))
     )
-
-
-def _without_pictures(dataset: ImageDataset) -> ImageDataset:
-    return replace(dataset, source=ArraySource(pictures={}), excluded=())

@@ -7,6 +7,7 @@ from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Split, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.scan import Keeper, scan
+from headstart.data.sources import ArraySource
 from headstart.data.split import Sample
 
 
@@ -20,6 +21,11 @@ def all_pictures(pictures: Splits | ImageDataset | Sample) -> ImageDataset:
     if isinstance(pictures, Sample):
         return pictures.dataset
     return pictures if isinstance(pictures, ImageDataset) else concatenate(list_parts(pictures))
+
+
+def without_pictures(dataset: ImageDataset) -> ImageDataset:
+    """Return the names and labels of pictures, for a worker that needs to read none."""
+    return replace(dataset, source=ArraySource(pictures={}), excluded=())
 
 
 def prepare_splits(

@@ -12,11 +12,10 @@ import numpy.typing as npt
 
 from headstart.compare.budget import OutOfBudgetError, Purse
 from headstart.compare.schedule import MIN_FINALISTS, MIN_PER_CLASS, Rung, Schedule, draw_order
-from headstart.compare.screening import Standing, screen
+from headstart.compare.screening import Standing
 from headstart.evaluate.paired import ERROR_RATE, paired_difference
 
 Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 MARGIN = 0.01
 """A candidate is dropped when it is worse by more than this, beyond doubt."""
@@ -33,14 +32,15 @@ class Entrant:
         cost: of one picture, in the unit of the budget.
         prior: published accuracy, in [0, 1]; None where there is none.
         latency_ms: of one picture on this machine; None where it was not measured.
-        features: gives float32 of shape (n, D) for indices of shape (n,), or None where it fails.
+        look: gives how it stands after it has seen pictures, or None where it fails; is given their indices,
+            of shape (n,), and how many of them, the first, are training pictures.
     """
 
     name: str
     cost: float
     prior: float | None = None
     latency_ms: float | None = None
-    features: Callable[[Integers], Floats | None]
+    look: Callable[[Integers, int], Standing | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class Race:
         seed: of the pictures' order.
         max_latency_ms: the best that is not slower stays in to the end; None protects nobody.
         decide: told every decision.
-        prepare: told who will see which pictures, before they do.
+        prepare: told who will see which pictures, and how many of these are to train on, before they do.
         standings: by name, one a rung.
         exits: by name, of those who do not go on.
         spent: in the unit of the entrants' costs.
@@ -88,7 +88,7 @@ class Race:
     seed: int
     max_latency_ms: float | None = None
     decide: Callable[[str], None] = lambda text: None
-    prepare: Callable[[Sequence[Entrant], Integers], None] = lambda entrants, rows: None
+    prepare: Callable[[Sequence[Entrant], Integers, int], None] = lambda entrants, rows, num_train: None
     standings: dict[str, list[Standing]] = field(default_factory=dict)
     exits: dict[str, Exit] = field(default_factory=dict)
     spent: float = 0.0
@@ -100,7 +100,7 @@ class Race:
             if number and not self._make_room(number, rung):
                 self._cut(number - 1, MIN_FINALISTS)
                 break
-            self.prepare(self.ordered(self.active()), self.rows(rung))
+            self.prepare(self.ordered(self.active()), self.rows(rung), rung.num_train)
             for entrant in self.ordered(self.active()):
                 self._see(entrant, number, rung)
             self._drop(number)
@@ -188,17 +188,15 @@ class Race:
             self.leave(entrant, "set aside", number, "the budget has no room for it")
             return
         num_new = rung.num_pictures - self.pictures_seen(entrant.name)
-        rows = self.rows(rung)
         try:
-            features = entrant.features(rows)
+            standing = entrant.look(self.rows(rung), rung.num_train)
         except OutOfBudgetError:
             self.leave(entrant, "set aside", number, "the budget ended while it ran")
             return
         self.charge(entrant, num_new)
-        if features is None:
+        if standing is None:
             self.exits[entrant.name] = Exit(kind="failed", rung=number, reason="it failed")
             return
-        standing = screen(features, self.labels[rows], num_train=rung.num_train, num_classes=self.num_classes)
         self.standings.setdefault(entrant.name, []).append(standing)
 
     def _drop(self, number: int) -> None:

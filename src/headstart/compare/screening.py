@@ -1,10 +1,13 @@
 """Cheap evidence on a candidate, from the features of few pictures."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from headstart.data import ImageDataset
+from headstart.embed.store import StoredFeatures
 from headstart.train.closed_form import fit_closed_form
 from headstart.train.neighbours import vote
 
@@ -45,6 +48,34 @@ class Standing:
         H-score, and a probe of one strength on the validation pictures.
         """
         return (self.ridge + self.neighbours) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScreeningTask:
+    """The evidence on a candidate as a worker is asked for it.
+
+    Attributes:
+        pictures: names and labels of T + V pictures, training pictures first; no worker needs to read one.
+        features: where the candidate's are.
+        num_train: T.
+    """
+
+    pictures: ImageDataset
+    features: StoredFeatures
+    num_train: int
+
+    def run(self) -> Iterator[Standing]:
+        """Yield how the candidate stands.
+
+        Raises:
+            StorageError: features are not in the store.
+        """
+        yield screen(
+            self.features.rows(self.pictures),
+            self.pictures.labels,
+            num_train=self.num_train,
+            num_classes=self.pictures.num_classes,
+        )
 
 
 def screen(features: Floats, labels: Integers, *, num_train: int, num_classes: int) -> Standing:
