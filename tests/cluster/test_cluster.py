@@ -266,7 +266,8 @@ def test_a_race_is_that_of_one_process(
     standings = [
         {row["name"]: row["screening"] for row in each["rows"] if row["screening"]} for each in (alone, there)
     ]
-    assert standings[0].keys() == standings[1].keys() and len(standings[0]) >= 3
+    assert standings[0].keys() == standings[1].keys()
+    assert len(standings[0]) >= 3
     for name, screening in standings[0].items():
         assert standings[1][name]["exit"] == screening["exit"]
         assert standings[1][name]["neighbours"] == pytest.approx(screening["neighbours"], abs=0.01)
