@@ -132,27 +132,19 @@ class Field:
         """Return a candidate's network, loaded once, and its plan where one was found already."""
         return self._classifier(candidate), self._plans.get(candidate.name)
 
-    def look_ahead(
-        self, candidates: Sequence[Candidate], rows: Integers, *, num_train: int
-    ) -> dict[str, Standing]:
+    def embed_ahead(self, candidates: Sequence[Candidate], rows: Integers) -> dict[str, Ahead]:
         """Put the features of several candidates into the cache, where that saves decoding.
 
-        Args:
-            candidates: who sees pictures.
-            rows: int64 of shape (T + V,): which, training pictures first.
-            num_train: T.
-
         Returns:
-            By name, how those stand that workers could look at.
+            What is there now, by name; nothing where it saves none.
         """
         if self._runner.is_local:
             return {}
-        pictures = self._pictures.select(rows)
 
         def work() -> list[Ahead]:
             return embed_ahead(
                 [self._classifier(each) for each in candidates],
-                pictures,
+                self._pictures.select(rows),
                 options=self._options,
                 runner=self._runner,
                 progress=self._progress,
@@ -161,7 +153,23 @@ class Field:
         found = self._attempts.run_together(work) or ()
         ahead = dict(zip((each.name for each in candidates), found, strict=bool(found)))
         self._plans.update({name: each.plan for name, each in ahead.items()})
-        carried = without_pictures(pictures)
+        return ahead
+
+    def look_ahead(
+        self, candidates: Sequence[Candidate], rows: Integers, *, num_train: int
+    ) -> dict[str, Standing]:
+        """Do as `embed_ahead`, and let workers look at what they can reach.
+
+        Args:
+            candidates: who sees pictures.
+            rows: int64 of shape (T + V,): which, training pictures first.
+            num_train: T.
+
+        Returns:
+            By name, how those stand that workers looked at.
+        """
+        ahead = self.embed_ahead(candidates, rows)
+        carried = without_pictures(self._pictures.select(rows))
         tasks = {
             name: ScreeningTask(pictures=carried, features=each.features, num_train=num_train)
             for name, each in ahead.items()
