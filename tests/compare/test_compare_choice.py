@@ -1,5 +1,7 @@
 """The choice: ranked by accuracy, chosen among ties by what the probabilities say, too."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -52,6 +54,39 @@ def test_among_ties_better_probabilities_win() -> None:
     assert choice.best == 1
     assert "cannot be told from the highest, 0.910 of lucky" in choice.reason
     assert "log loss" in choice.reason
+
+
+def with_left_out(made: Evidence, right: npt.NDArray[np.bool_], sure: float) -> Evidence:
+    """Return evidence whose heads say so of training pictures that they had not seen."""
+    losses = -np.log(np.where(right, sure, 1 - sure))
+    return replace(made, left_out=np.stack([right, losses]).astype(np.float32))
+
+
+def test_among_ties_training_pictures_have_their_say() -> None:
+    """200 validation pictures cannot tell the two apart, 800 training pictures can."""
+    train_labels, many = np.tile(LABELS, 4), np.arange(800)
+    lucky = with_left_out(evidence("lucky", first(182), 0.9), many < 680, 0.9)
+    sound = with_left_out(evidence("sound", first(180), 0.9), many < 720, 0.9)
+    assert choose([lucky, sound], LABELS, seed=0).best == 0
+    choice = choose([lucky, sound], LABELS, train_labels=train_labels, seed=0)
+    assert [row.name for row in choice.rows] == ["lucky", "sound"]  # the ranking is by validation
+    assert choice.best == 1
+    assert "800 training pictures are added" in choice.reason
+    assert "its accuracy is 0.900 instead of 0.862" in choice.reason
+
+
+def test_training_pictures_do_not_save_what_is_surely_worse() -> None:
+    train_labels, many = np.tile(LABELS, 4), np.arange(800)
+    good = with_left_out(evidence("good", first(180), 0.9), many < 600, 0.9)
+    poor = with_left_out(evidence("poor", first(120), 0.9), many < 800, 0.9)
+    assert choose([good, poor], LABELS, train_labels=train_labels, seed=0).best == 0
+
+
+def test_where_one_of_them_was_trained_on_the_pictures_they_have_no_say() -> None:
+    train_labels, many = np.tile(LABELS, 4), np.arange(800)
+    lucky = evidence("lucky", first(182), 0.9)  # a fine-tuned network, say
+    sound = with_left_out(evidence("sound", first(180), 0.9), many < 800, 0.9)
+    assert choose([lucky, sound], LABELS, train_labels=train_labels, seed=0).best == 0
 
 
 def test_what_is_surely_worse_is_not_chosen_for_its_probabilities() -> None:

@@ -152,7 +152,8 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
     features = np.arange(24, dtype=np.float32)[:, None]  # a picture's feature is its place
     predicted = []
 
-    def fit(rows: npt.NDArray[np.float32], seen: ImageDataset, *, seed: int, device: str) -> SimpleNamespace:
+    def fit(rows: npt.NDArray[np.float32], seen: ImageDataset, **options: Any) -> SimpleNamespace:
+        assert options["regularization"] is None  # each chooses its own
         places = rows[:, 0].astype(int)
         assert [dataset.ids[place] for place in places] == list(seen.ids)
 

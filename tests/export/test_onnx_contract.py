@@ -22,14 +22,14 @@ ONE_OF_A_KIND = (
 # Several poolings and strides in a row leave nothing of 96 pixels.
 WIDER = ("inception", "xception", "polynet")
 # Their classifier, or their windows, are made for one size.
-OF_ONE_SIZE = ("alexnet", "vgg", "vit", "deit", "levit", "swin", "xcit", "maxvit", "mixer")
+OF_ONE_SIZE = ("alexnet", "vgg", "vit", "deit", "levit", "swin", "xcit", "maxvit", "resmlp")
 FAMILIES = (
     "timm/convnext_atto",
     "timm/deit_tiny_distilled_patch16_224",
     "timm/ghostnet_100",
     "timm/levit_128s",
     "timm/maxvit_tiny_rw_224",
-    "timm/mixer_s32_224",
+    "timm/resmlp_12_224",
     "timm/mobilenetv3_small_050",
     "timm/mobilevit_xxs",
     "timm/regnetx_002",

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.compare.advice_records import Advice, LearningCurve
-from headstart.compare.choice import Choice, merits
+from headstart.compare.choice import Choice, left_out_merits, merits
 from headstart.compare.evidence import Embedded, Evidence
 from headstart.compare.fine_tuning import FineTuningFacts, FineTuningOutlook, fine_tuning_outlook
 from headstart.compare.heads import draw_folds
@@ -56,7 +56,11 @@ def advise(
 
 def _corrected(evidence: Sequence[Evidence], labels: npt.NDArray[np.int64], *, seed: int) -> Estimate:
     correct = np.stack([(each.probabilities.argmax(2) == labels).mean(0) for each in evidence])
-    return corrected_best(correct, by=np.stack([merits(each, labels) for each in evidence]), seed=seed)
+    by = np.stack([merits(each, labels) for each in evidence])
+    left_out = [left_out_merits(each) for each in evidence if each.left_out is not None]
+    if len(left_out) == len(evidence):  # whatever validation pictures choose by, these have their say, too
+        by += np.sum(left_out, axis=1, keepdims=True) / len(labels)
+    return corrected_best(correct, by=by, seed=seed)
 
 
 def _learning_curve(

@@ -1,6 +1,6 @@
 """The choice, from validation evidence only: nothing here is given a test label."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,6 +44,7 @@ def choose(
     evidence: Sequence[Evidence],
     labels: npt.NDArray[np.int64],
     *,
+    train_labels: npt.NDArray[np.int64] | None = None,
     metric: Metric = "accuracy",
     folds: npt.NDArray[np.int64] | None = None,
     seed: int,
@@ -51,11 +52,14 @@ def choose(
     """Rank the candidates and choose one on validation pictures.
 
     They are ranked by the metric, equal ones by log loss. All that are not significantly worse than the best
-    on the same pictures are ties, and of those the one with the best merit is chosen.
+    on the same pictures are ties, and of those the one with the best merit is chosen: on validation pictures
+    and, where all of them were cross-validated there, on training pictures.
 
     Args:
         evidence: one or more candidates.
         labels: int64 of shape (N,), of the validation pictures.
+        train_labels: int64 of shape (M,), of the training pictures; None where `labels` are all that there
+            are.
         metric: what to rank by.
         folds: int64 of shape (R, N), where the candidates were cross-validated.
         seed: of the bootstrap.
@@ -76,16 +80,35 @@ def choose(
     rows = tuple(
         _row(evidence[index], evaluations[index], behind[index], tied=tied[index]) for index in ranking.order
     )
-    merit = [float((weights * merits(each, labels)).mean()) for each in evidence]
     gains = _gains(evidence, correct, weights)
     proven = [
         index for index in ranking.order if tied[index] and (index not in gains or gains[index].low > 0)
     ]
-    chosen = max(proven, key=lambda index: merit[index])
-    unproven = {evidence[index].candidate.name for index, gain in gains.items() if gain.low <= 0}
-    reason = _reason(rows, rows[ranking.order.index(chosen)], metric, unproven=unproven)
+    if train_labels is not None and any(evidence[index].left_out is None for index in proven):
+        train_labels = None
+    standings = {index: _standing(evidence[index], labels, train_labels, metric) for index in proven}
+    chosen = max(proven, key=lambda index: metrics.merit(*standings[index]))
+    why = _why(standings[chosen], standings.get(best), metric, train_labels)
+    reason = _reason(rows, rows[ranking.order.index(chosen)], metric, why=why)
     told = [_gain_sentence(evidence[index], gain) for index, gain in gains.items()]
     return Choice(rows=rows, best=int(chosen), reason=" ".join([reason, *told]))
+
+
+def _standing(
+    evidence: Evidence,
+    labels: npt.NDArray[np.int64],
+    train_labels: npt.NDArray[np.int64] | None,
+    metric: Metric,
+) -> tuple[float, float]:
+    """Return the metric and the log loss of pictures that the heads had not seen, training pictures included
+    where their labels are given."""
+    correct, losses = (evidence.probabilities.argmax(2) == labels).mean(0), surprisals(evidence, labels)
+    if train_labels is not None and evidence.left_out is not None:
+        labels = np.concatenate([labels, train_labels])
+        correct = np.concatenate([correct, evidence.left_out[0]])
+        losses = np.concatenate([losses, evidence.left_out[1]])
+    weights = picture_weights(labels, metric)
+    return float((weights * correct).mean()), float((weights * losses).mean())
 
 
 def _gains(
@@ -132,6 +155,13 @@ def merits(evidence: Evidence, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.
     return found
 
 
+def left_out_merits(evidence: Evidence) -> npt.NDArray[np.float64]:
+    """Return the same of training pictures, float64 of shape (M,); evidence must have `left_out`."""
+    correct, losses = np.asarray(evidence.left_out, np.float64)
+    found: npt.NDArray[np.float64] = correct - metrics.LOG_LOSS_WEIGHT * losses
+    return found
+
+
 def evaluate_repeats(
     probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
@@ -167,16 +197,40 @@ def _row(evidence: Evidence, evaluation: Evaluation, behind: PairedDifference | 
     )
 
 
-def _reason(
-    rows: Sequence[Row], chosen: Row, metric: Metric, *, unproven: Collection[str] = frozenset()
+def _why(
+    chosen: tuple[float, float],
+    best: tuple[float, float] | None,
+    metric: Metric,
+    train_labels: npt.NDArray[np.int64] | None,
 ) -> str:
+    """Return why one was chosen that does not have the highest metric, as the end of a sentence.
+
+    Args:
+        chosen: its standing.
+        best: that of the one with the highest metric; None where that one was not to be chosen.
+        metric: what they are ranked by.
+        train_labels: of the training pictures, where they are part of the standings.
+    """
+    if best is None:
+        return "."
+    losses = f"log loss is {chosen[1]:.3f} instead of {best[1]:.3f}."
+    if train_labels is None:
+        return f", and better probabilities: its {losses}"
+    return (
+        f", and is better where {len(train_labels)} training pictures are added, each predicted by a probe "
+        f"that had not seen it: its {metric.replace('_', ' ')} is {chosen[0]:.3f} instead of {best[0]:.3f}, "
+        f"its {losses}"
+    )
+
+
+def _reason(rows: Sequence[Row], chosen: Row, metric: Metric, *, why: str) -> str:
     """Return why `chosen` was, in one or two sentences; the first of the rows has the highest metric.
 
     Args:
         rows: best first.
         chosen: one of them.
         metric: what they are ranked by.
-        unproven: names of fine-tuned networks that are not better than their probes beyond doubt.
+        why: it was preferred to the first, as the end of a sentence.
     """
     best = rows[0]
     if best.validation is None or chosen.validation is None:
@@ -189,15 +243,10 @@ def _reason(
     text = f"{best.name} has the highest {where}."
     if chosen is not best:
         own: Estimate = getattr(chosen.validation, metric)
-        losses = chosen.validation.log_loss.value, best.validation.log_loss.value
         text = (
             f"On {own.n} validation pictures {chosen.name} has {named} {own.value:.3f}, which cannot be told "
-            f"from the highest, {score.value:.3f} of {best.name}"
+            f"from the highest, {score.value:.3f} of {best.name}{why}"
         )
-        if best.name in unproven:
-            text += "."
-        else:
-            text += f", and better probabilities: its log loss is {losses[0]:.3f} instead of {losses[1]:.3f}."
     ties = [row for row in rows if row.tied and row is not chosen]
     if not ties:
         return f"{text} Every other candidate is significantly worse."

@@ -514,8 +514,14 @@ class _Run:
     def _choose(self) -> Choice:
         val, train, seed = self._selection.val, self._selection.train, self._options.seed
         folds = draw_folds(train, seed=seed) if val is None else None
-        labels = (val or train).labels
-        return choose(self._evidence, labels, metric=self._metric.metric, folds=folds, seed=seed)
+        return choose(
+            self._evidence,
+            (val or train).labels,
+            train_labels=None if val is None else train.labels,
+            metric=self._metric.metric,
+            folds=folds,
+            seed=seed,
+        )
 
     def _left_rows(self) -> list[Row]:
         """Return the rows of candidates without evidence: those that left a race, then those that failed."""

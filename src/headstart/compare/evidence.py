@@ -50,6 +50,9 @@ class Evidence:
         backbone: sha256 of the network's tensors.
         train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
             None where there are many probes, for candidates that are cross-validated.
+        left_out: float32 of shape (2, M): of each training picture, predicted by a probe that was fitted on
+            others, 1 where it is right, and -log probability of the true class in nats. None where there are
+            many pictures, or too few of a class, or where all of the above is of left out pictures.
         alarms: what looks like a mistake in how the candidate was used.
     """
 
@@ -63,6 +66,7 @@ class Evidence:
     feature_dim: int
     backbone: str
     train_correct: npt.NDArray[np.float32] | None = None
+    left_out: npt.NDArray[np.float32] | None = None
     alarms: tuple[Alarm, ...] = ()
 
 
@@ -206,6 +210,7 @@ def gather(
         feature_dim=embedded.classifier.feature_dim,
         backbone=embedded.classifier.backbone_digest(),
         train_correct=judged.train_correct,
+        left_out=judged.left_out,
     )
 
 
@@ -245,8 +250,8 @@ def write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.ND
         "alarms": to_json(evidence.alarms),
     }
     arrays = {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
-    if evidence.train_correct is not None:
-        arrays["train_correct"] = evidence.train_correct
+    more = {"train_correct": evidence.train_correct, "left_out": evidence.left_out}
+    arrays |= {name: array for name, array in more.items() if array is not None}
     return record, arrays
 
 

@@ -2,7 +2,8 @@
 
 With a validation part the probe is fitted on the training part and predicts the other. Without one
 (too few pictures) it is cross-validated: folds drawn several times, every picture predicted once each time by
-a probe that never saw it.
+a probe that never saw it. Where the validation part is small, the training part is cross-validated, too: its
+many more pictures tell candidates apart that validation cannot.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from headstart import metrics
 from headstart.compare.pictures import without_pictures
 from headstart.core.errors import DataError
 from headstart.data import ImageDataset, Splits
@@ -27,6 +29,10 @@ Features: TypeAlias = npt.NDArray[np.float32]
 NUM_FOLDS = 5
 NUM_REPEATS = 3
 
+MAX_LEFT_OUT = 20_000
+"""Training pictures up to which they are cross-validated beside a validation part. That takes about as long
+as the probe itself; with more of them, validation has thousands of pictures, which are enough."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judged:
@@ -40,12 +46,16 @@ class Judged:
         regularization: strength that the probe chose; the median over folds.
         train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
             None where there are many probes, for candidates that are cross-validated.
+        left_out: float32 of shape (2, M): of each training picture, predicted by a probe that was fitted on
+            others, 1 where it is right, and -log probability of the true class in nats. None where there are
+            many pictures, or too few of a class, or where all of the above is of left out pictures.
     """
 
     probabilities: Features
     inner_losses: Features
     regularization: float
     train_correct: Features | None = None
+    left_out: Features | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,6 +118,7 @@ def judge(splits: Splits, rows: Callable[[ImageDataset], Features], *, seed: int
         inner_losses=np.array([[probe.inner_log_losses_.min()]], np.float32),
         regularization=probe.strength_,
         train_correct=(probe.predict(features) == splits.train.labels).astype(np.float32),
+        left_out=_leave_out(features, splits.train, strength=probe.strength_, seed=seed, device=device),
     )
 
 
@@ -176,13 +187,49 @@ def _cross_validate(
     strengths = []
     for repeat, fold in np.ndindex(losses.shape):
         held_out = folds[repeat] == fold
-        seen = dataset.select(np.flatnonzero(~held_out))
-        known = select_rows(features, np.flatnonzero(~held_out))
-        probe = fit_probe(known, seen, seed=seed, device=device)
-        others = select_rows(features, np.flatnonzero(held_out))
-        probabilities[repeat, held_out] = probe.predict_proba(others)
+        probe, probabilities[repeat, held_out] = _predict(
+            features, dataset, held_out, seed=seed, device=device
+        )
         losses[repeat, fold] = probe.inner_log_losses_.min()
         strengths.append(probe.strength_)
     return Judged(
         probabilities=probabilities, inner_losses=losses, regularization=float(np.median(strengths))
     )
+
+
+def _leave_out(
+    features: Features, dataset: ImageDataset, *, strength: float, seed: int, device: str
+) -> Features | None:
+    """Return how probes of one strength do on training pictures that they were not fitted on: `left_out`."""
+    if len(dataset) > MAX_LEFT_OUT or count_folds(dataset) < 2:
+        return None
+    folds = draw_folds(dataset, seed=seed)[0]
+    probabilities = np.empty((len(dataset), dataset.num_classes), np.float32)
+    for fold in range(folds.max() + 1):
+        held_out = folds == fold
+        _, probabilities[held_out] = _predict(
+            features, dataset, held_out, regularization=strength, seed=seed, device=device
+        )
+    correct = probabilities.argmax(1) == dataset.labels
+    return np.stack([correct, metrics.surprisals(dataset.labels, probabilities)]).astype(np.float32)
+
+
+def _predict(
+    features: Features,
+    dataset: ImageDataset,
+    held_out: npt.NDArray[np.bool_],
+    *,
+    regularization: float | None = None,
+    seed: int,
+    device: str,
+) -> tuple[LinearProbe, Features]:
+    """Return a probe fitted on all other pictures, and its probabilities of those that were held out."""
+    known, others = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    probe = fit_probe(
+        select_rows(features, known),
+        dataset.select(known),
+        regularization=regularization,
+        seed=seed,
+        device=device,
+    )
+    return probe, probe.predict_proba(select_rows(features, others)).astype(np.float32)
