@@ -12,7 +12,7 @@ from headstart.export.picture_input import PictureInput
 from headstart.preprocess import to_input, to_pixels
 
 # Larger and smaller than the input, high, wide, equal, of an odd rest, of one pixel.
-SIZES = ((500, 375), (333, 448), (64, 48), (75, 100), (1000, 137), (300, 5), (448, 333), (1, 1))
+SIZES = ((500, 375), (333, 448), (64, 48), (75, 100), (1000, 137), (300, 5), (448, 333), (1, 1), (25, 25))
 IN_LEVELS = {"mean": (0.0, 0.5, 1.0), "std": (1 / 255,) * 3}  # so that a difference of 1 is one grey level
 
 
@@ -44,20 +44,26 @@ def test_it_is_what_pillow_gives(interpolation: str, fit: str, size: tuple[int, 
         **IN_LEVELS,
     )
     found = differences(picture(size), preprocessing)
-    # Halves between two levels, and which axis comes first, which shows where sharp filters overshoot.
-    assert found.max() < 2.01 if interpolation != "lanczos" else found.max() < 4.01
-    assert found.mean() < 0.3
+    if fit == "squash" and size in ((333, 448), (75, 100)):
+        # Pillow begins with the height, which shows where sharp filters overshoot.
+        assert found.max() < 2.01 if interpolation != "lanczos" else found.max() < 4.01
+        assert found.mean() < 0.3
+    else:
+        assert found.max() < 0.01
 
 
-def test_most_pixels_are_the_very_same() -> None:
-    found = differences(picture((500, 375)), Preprocessing(**IN_LEVELS))
-    assert (found < 0.01).mean() > 0.99
+@pytest.mark.parametrize("side", [32, 28, 112])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
+def test_a_whole_number_of_times_larger(side: int, interpolation: str) -> None:
+    """Many values then lie between two levels, where it depends on the last bit of the weights."""
+    preprocessing = Preprocessing(interpolation=interpolation, **IN_LEVELS)  # type: ignore[arg-type]
+    assert differences(picture((side, side)), preprocessing).max() < 0.01
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
 def test_a_network_input_that_is_no_square(fit: str) -> None:
     preprocessing = Preprocessing(fit=fit, input_size=(224, 96), crop_fraction=0.9, **IN_LEVELS)  # type: ignore[arg-type]
-    assert differences(picture((640, 480)), preprocessing).max() < 1.01
+    assert differences(picture((640, 480)), preprocessing).max() < 0.01
 
 
 def test_nearest_takes_single_pixels() -> None:

@@ -119,6 +119,9 @@ def _print(exported: "Exported", tolerance: float) -> None:
         times = f"{gain.int8_latency_ms:.1f} ms a picture, float32 {gain.latency_ms:.1f} ms"
         lines.append(("speed", f"{gain.speedup:.1f} times that of float32 here: {times}"))
         lines.append(("size", f"{exported.size_bytes / gain.size_bytes:.0%} of float32"))
+        if gain.weight_bits > 7:
+            only = "right on processors with VNNI or the like alone; in 7, right on all, it lost too much"
+            lines.append(("weights", f"in {gain.weight_bits} bits: {only}"))
     for name, text in lines:
         typer.echo(f"{name:<18} {plain(text)}")
     typer.echo(f"{parity.num_pictures} pictures; 95 % intervals")

@@ -160,6 +160,7 @@ def compare(
         decode_seconds = 0.0 if keeper else (time.perf_counter() - started) / num_pictures
         folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
         with folder.hold():
+            folder.note_location(splits.train.location)
             run = _Run(
                 candidates, splits, reference, options, folder, store, decode_seconds, runner, progress
             )

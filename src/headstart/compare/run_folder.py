@@ -12,10 +12,12 @@
     tuned/<digest>/         a fine-tuned candidate: its model folder; tuning.jsonl, a line an epoch;
                             augmented.jpg, pictures as they were trained on; its checkpoint while it trains
     run.log                 decisions, with the time
-    progress.json           what the first start found, measured and planned, so that a later one goes on so
+    progress.json           what the first start found, measured and planned, so that a later one goes on so;
+                            and where the pictures lie, which nothing says that is passed on
 """
 
 import datetime
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +39,7 @@ COMPARISON_FILE = "comparison.json"
 SETTINGS_FILE = "settings.json"
 PROGRESS_FILE = "progress.json"
 THUMBNAILS = "thumbnails"
+_LOCATION = "pictures_location"
 
 # What a run that was killed right after its start leaves: the lock and the settings' temporary file.
 _FIRST_FILES = (".lock", f".{SETTINGS_FILE}.")
@@ -117,16 +120,18 @@ class RunFolder:
             self.save_progress({**kept, key: value})
         return kept.get(key, value)
 
+    def note_location(self, location: str) -> None:
+        """Keep where the pictures lie, for whoever needs them again."""
+        whole = os.path.abspath(location) if os.path.exists(location) else location
+        self.save_progress({**self.load_progress(), _LOCATION: whole})
+
     def save_progress(self, record: dict[str, Any]) -> None:
         """Keep what was found, measured and planned."""
         write_text(self.path / PROGRESS_FILE, dumps(record))
 
     def load_progress(self) -> dict[str, Any]:
         """Return what an earlier start found, measured and planned, {} where nothing was kept."""
-        try:
-            return dict(read_json(self.path / PROGRESS_FILE))
-        except (StorageError, TypeError, ValueError):
-            return {}
+        return _load_progress(self.path)
 
     def save(self, comparison: Comparison) -> Comparison:
         """Write the result; return it with its folder."""
@@ -162,6 +167,18 @@ class RunFolder:
     def _piece(self, name: str) -> Path:
         slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-80:]
         return self.path / "candidates" / f"{slug}-{digest_json(name)[:8]}.piece"
+
+
+def pictures_location(path: Path) -> str:
+    """Return where the pictures of the run in a folder lay, "" where it does not say."""
+    return str(_load_progress(path).get(_LOCATION, ""))
+
+
+def _load_progress(path: Path) -> dict[str, Any]:
+    try:
+        return dict(read_json(path / PROGRESS_FILE))
+    except (StorageError, TypeError, ValueError):
+        return {}
 
 
 def load_comparison(path: Path | str) -> Comparison:

@@ -16,11 +16,11 @@ from headstart.core.interrupts import uninterrupted
 from headstart.core.progress import SILENT, Progress
 from headstart.export import onnx_file, openvino_file, safetensors_file, torch_file
 from headstart.export.graph import Floats, Run
-from headstart.export.int8 import check_loss, measure_gain, needs_pictures, quantize
+from headstart.export.int8 import WEIGHT_BITS, check_loss, lost, measure_gain, needs_pictures, quantize
 from headstart.export.metadata import write_metadata
 from headstart.export.parity import Proof, begin_proof
 from headstart.export.program import write_program
-from headstart.export.proof_pictures import find_proof_pictures
+from headstart.export.proof_pictures import NUM_CALIBRATION, find_proof_pictures
 from headstart.export.records import SUFFIXES, Exported, ExportOptions, Format, Parity
 from headstart.models import Classifier
 
@@ -77,7 +77,12 @@ def export(
     options = _checked(options, path)
     classifier.with_logits_as_features()  # a network without classes fails here, before anything is done
     found = find_proof_pictures(
-        classifier, pictures, limit=options.max_pictures, seed=options.seed, progress=progress
+        classifier,
+        pictures,
+        limit=options.max_pictures,
+        num_calibration=NUM_CALIBRATION if options.quantize else 0,
+        seed=options.seed,
+        progress=progress,
     )
     if options.quantize and found.calibration is None:
         raise needs_pictures()
@@ -158,12 +163,21 @@ def _write_proven(file: _File, draft: Path, proof: Proof) -> Exported:
         raise _too_far(parity, options)
     gain = None
     if options.quantize and isinstance(file, onnx_file.OnnxFile):
-        float32, size_bytes = run, _size(draft)
-        file, num_calibration = quantize(file, proof)
-        run, found, parity = _prove(file, draft, proof)
+        float32, whole, size_bytes = run, file, _size(draft)
+        for weight_bits in WEIGHT_BITS:
+            file, num_calibration = quantize(whole, proof, weight_bits=weight_bits)
+            run, found, parity = _prove(file, draft, proof)
+            if lost(parity) <= options.max_loss:
+                break
         check_loss(parity, options)
-        x = next(proof.given())
-        gain = measure_gain(float32, run, x, size_bytes=size_bytes, num_calibration=num_calibration)
+        gain = measure_gain(
+            float32,
+            run,
+            next(proof.given()),
+            size_bytes=size_bytes,
+            num_calibration=num_calibration,
+            weight_bits=weight_bits,
+        )
     file.save(draft, write_metadata(classifier, options, parity, gain))
     _look_again(_load(draft, classifier, options.format), found, proof)
     format_ = options.format or "onnx"
@@ -192,11 +206,16 @@ def _prove(file: _File, draft: Path, proof: Proof) -> tuple[Run, Floats, Parity]
 
 
 def _too_far(parity: Parity, options: ExportOptions) -> ModelError:
+    hint = "--tolerance allows more"
+    if options.format == "openvino" and options.include_preprocessing:
+        hint = (
+            "OpenVINO resizes in 32-bit floats, and levels may be off by one: --format onnx is exact; " + hint
+        )
     return ModelError(
         f"the file was not kept: a probability differs by {parity.largest_difference:.2g} from the "
         f"classifier's (tolerance {options.tolerance:g}), and {parity.agreement.value:.1%} of "
         f"{parity.pictures} get the same class",
-        hint="another --format may do better; --tolerance allows more",
+        hint=hint,
     )
 
 

@@ -16,14 +16,16 @@ from headstart.catalog.entry import Preprocessing
 # this many bands, each from the pixels that it needs: for large pictures that saves most of the work.
 _BANDS = 8
 # How many pixels of the resized picture a filter reaches to each side, in Pillow's Resample.c.
+_UNITS = 2.0**22  # Pillow's weights are whole numbers of this part of 1: ties between two levels rest on it
 _REACH = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}
 
 
 class PictureInput(nn.Module):
     """Maps uint8 pictures (N, H, W, 3), red first, of any one size to a network's float32 input (N, 3, h, w).
 
-    It gives what `headstart.preprocess` gives, save for pixels whose value lies between two levels: Pillow
-    rounds after each axis, and so does this.
+    It gives what `headstart.preprocess` gives: Pillow rounds weights to 22 bits and levels after each axis,
+    and so does this. Only where a picture is squashed Pillow may begin with the height, which this never
+    does: then levels are off by one or two.
 
     Args:
         preprocessing: what is done to the pictures.
@@ -50,7 +52,7 @@ class PictureInput(nn.Module):
         x = self._resize_widths(x, columns, old_width, new_width)  # (N, w, 3*H)
         x = x.reshape(x.shape[0], width, 3, -1)  # (N, w, 3, H)
         matrix = self._weights(rows, self._places(height, new_height), old_height, new_height)  # (h, H)
-        x = _to_levels(x @ matrix.T).permute(0, 2, 3, 1)  # (N, 3, h, w)
+        x = _to_levels(x.to(matrix.dtype) @ matrix.T).permute(0, 2, 3, 1)  # (N, 3, h, w)
         if self._preprocessing.input_space == "BGR":
             x = x.flip(1)
         if self._preprocessing.fit == "pad":
@@ -109,13 +111,13 @@ class PictureInput(nn.Module):
         inside = sources.clamp(min=0).minimum(old - 1)
         bands = x[:, inside.flatten()].reshape(x.shape[0], len(targets), -1, x.shape[2])
         # (bands, per_band, length) @ (N, bands, length, 3*H)
-        made = weights @ bands.to(torch.float32)
+        made = weights @ bands.to(weights.dtype)
         return _to_levels(made.flatten(1, 2)[:, :width])
 
     def _weights(
         self, sources: torch.Tensor, targets: torch.Tensor, old: torch.Tensor, new: torch.Tensor
     ) -> torch.Tensor:
-        """Return how much of each source pixel is in each target pixel.
+        """Return how much of each source pixel is in each target pixel, in units of 1 / `_UNITS`.
 
         Args:
             sources: int64 of shape (..., S), places in the picture; those outside of it get no weight.
@@ -124,17 +126,19 @@ class PictureInput(nn.Module):
             new: length of the resized axis.
 
         Returns:
-            float32 of shape (..., T, S); each row sums to 1 where `sources` has all that it needs.
+            float64 of shape (..., T, S), whole numbers; each row sums to about `_UNITS` where `sources` has
+            all that it needs.
         """
         targets = targets.clamp(min=0).minimum(new - 1)[..., None]
         places = sources[..., None, :]
         if self._preprocessing.interpolation == "nearest":
-            return (places == (2 * targets + 1) * old // (2 * new)).to(torch.float32)
-        shrink = old / new
-        centres = (targets + 0.5) * shrink
-        weights = self._filter((places + 0.5 - centres) / shrink.clamp(min=1))
+            return _UNITS * (places == (2 * targets + 1) * old // (2 * new)).to(torch.float64)
+        shrink = old.to(torch.float64) / new
+        centres = (targets.to(torch.float64) + 0.5) * shrink
+        weights = self._filter((places - centres + 0.5) / shrink.clamp(min=1))
         weights = torch.where(_is_inside(places, old), weights, 0.0)
-        return weights / weights.sum(-1, keepdim=True)
+        weights = weights / weights.sum(-1, keepdim=True)
+        return torch.where(weights < 0, (_UNITS * weights - 0.5).ceil(), (_UNITS * weights + 0.5).floor())
 
     def _filter(self, x: torch.Tensor) -> torch.Tensor:
         """Return a filter's value at a distance. Source: Pillow, src/libImaging/Resample.c"""
@@ -151,8 +155,8 @@ class PictureInput(nn.Module):
 
 
 def _to_levels(x: torch.Tensor) -> torch.Tensor:
-    """Return the nearest grey level, halves upwards."""
-    return (x + 0.5).floor().clamp(0, 255)
+    """Return the nearest grey level of sums of weighted pixels, halves upwards, as float32."""
+    return (x / _UNITS + 0.5).floor().clamp(0, 255).to(torch.float32)
 
 
 def _is_inside(places: torch.Tensor, length: torch.Tensor) -> torch.Tensor:

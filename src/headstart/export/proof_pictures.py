@@ -8,12 +8,13 @@ from PIL import Image, ImageDraw
 
 from headstart.compare import load_comparison
 from headstart.compare.provenance import fingerprint
-from headstart.compare.run_folder import COMPARISON_FILE
+from headstart.compare.run_folder import COMPARISON_FILE, pictures_location
 from headstart.core.errors import DataError, HeadstartError, InputError
 from headstart.core.progress import Progress
 from headstart.data import ImageDataset, open_dataset, stream_pictures
 from headstart.data.arrays import dataset_from_arrays
 from headstart.data.prepare import open_splits
+from headstart.data.remote import is_address
 from headstart.models import Classifier
 from headstart.predict import open_labelled
 from headstart.predict.matching import attempt, first_complete, rules_for
@@ -41,8 +42,22 @@ class ProofPictures:
     are_labelled: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limits:
+    """How many pictures are measured on, and set aside for 8 bits, at most."""
+
+    measured: int
+    calibration: int
+
+
 def find_proof_pictures(
-    classifier: Classifier, given: str | None, *, limit: int, seed: int, progress: Progress
+    classifier: Classifier,
+    given: str | None,
+    *,
+    limit: int,
+    num_calibration: int,
+    seed: int,
+    progress: Progress,
 ) -> ProofPictures:
     """Return the pictures to prove a file on.
 
@@ -51,6 +66,7 @@ def find_proof_pictures(
         given: what the user names, as `open_labelled` or `stream_pictures` takes it; None for those of the
             run that the classifier's folder lies in, or else for pictures made here.
         limit: how many to measure on at most.
+        num_calibration: how many others to set aside for 8 bits at most; 0 for none.
         seed: of the draw.
         progress: told about the reading, and why pictures are not what one might expect.
 
@@ -58,14 +74,15 @@ def find_proof_pictures(
         DataError: what is given holds no pictures.
         InputError: there is nothing of that name.
     """
+    limits = _Limits(measured=limit, calibration=num_calibration)
     if given is not None:
-        return _given_pictures(classifier, given, limit=limit, seed=seed, progress=progress)
+        return _given_pictures(classifier, given, limits=limits, seed=seed, progress=progress)
     run = _run_folder(classifier)
     if run is not None:
         try:
-            return _pictures_of_run(classifier, run, limit=limit, seed=seed, progress=progress)
+            return _pictures_of_run(classifier, run, limits=limits, seed=seed, progress=progress)
         except HeadstartError as error:
-            progress.note(f"the pictures of {run} cannot be used: {error}")
+            progress.note(f"the pictures of {run} cannot be used, --pictures names others: {error}")
     made = made_pictures()
     made = made.select(range(min(limit, len(made))))
     words = f"{len(made)} pictures made for it: digits of scikit-learn and drawn ones"
@@ -91,9 +108,9 @@ def _as_array(raw: object) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 
 def _given_pictures(
-    classifier: Classifier, given: str, *, limit: int, seed: int, progress: Progress
+    classifier: Classifier, given: str, *, limits: _Limits, seed: int, progress: Progress
 ) -> ProofPictures:
-    wanted = limit + NUM_CALIBRATION
+    wanted = limits.measured + limits.calibration
     try:
         pictures = open_labelled(
             classifier, given, sample={"test": wanted}, seed=seed, max_unreadable=1.0, progress=progress
@@ -103,8 +120,8 @@ def _given_pictures(
         if unlabelled is None:
             raise
         progress.note(f"no accuracy will be measured: {error}")
-        return _divided(unlabelled, given, limit=limit, seed=seed, are_labelled=False)
-    return _divided(pictures.dataset, given, limit=limit, seed=seed, are_labelled=True)
+        return _divided(unlabelled, given, limits=limits, seed=seed, are_labelled=False)
+    return _divided(pictures.dataset, given, limits=limits, seed=seed, are_labelled=True)
 
 
 def _unlabelled(given: str) -> ImageDataset | None:
@@ -124,11 +141,13 @@ def _unlabelled(given: str) -> ImageDataset | None:
     )
 
 
-def _divided(dataset: ImageDataset, name: str, *, limit: int, seed: int, are_labelled: bool) -> ProofPictures:
+def _divided(
+    dataset: ImageDataset, name: str, *, limits: _Limits, seed: int, are_labelled: bool
+) -> ProofPictures:
     """Divide pictures by lot into those to calibrate with, a third at most, and those to measure on."""
     order = np.random.default_rng(seed).permutation(len(dataset))
-    num_calibration = min(NUM_CALIBRATION, len(dataset) // 3)
-    measured = dataset.select(order[num_calibration:][:limit])
+    num_calibration = min(limits.calibration, len(dataset) // 3)
+    measured = dataset.select(order[num_calibration:][: limits.measured])
     if not len(measured):
         raise DataError(f"{name} holds no pictures that can be read")
     return ProofPictures(
@@ -148,8 +167,11 @@ def _run_folder(classifier: Classifier) -> Path | None:
 
 
 def _find(name: str, run: Path) -> str:
-    """Return where a data set lies: here, or beside the run or its folder; a run keeps the name alone."""
-    places = (Path(name), run.parent / name, run.parent.parent / name)
+    """Return where a run's data set lies: where it was, here, or beside the run or its folder."""
+    noted = pictures_location(run)
+    if is_address(noted):
+        return noted
+    places = (Path(noted or name), Path(name), run.parent / name, run.parent.parent / name)
     found = (
         each for each in places if each.exists() and each.resolve() != run.resolve()
     )  # both have one name
@@ -157,7 +179,7 @@ def _find(name: str, run: Path) -> str:
 
 
 def _pictures_of_run(
-    classifier: Classifier, run: Path, *, limit: int, seed: int, progress: Progress
+    classifier: Classifier, run: Path, *, limits: _Limits, seed: int, progress: Progress
 ) -> ProofPictures:
     """Return the run's validation pictures, or what else is certain to be its pictures.
 
@@ -169,16 +191,16 @@ def _pictures_of_run(
     splits = open_splits(location, sample={}, seed=comparison.protocol.seed, progress=progress)
     if splits.val is None or fingerprint(splits) != comparison.fingerprint:
         # Of a sample, or of pictures that have changed, nobody can say which were validation pictures.
-        return _given_pictures(classifier, location, limit=limit, seed=seed, progress=progress)
+        return _given_pictures(classifier, location, limits=limits, seed=seed, progress=progress)
     measured, _ = first_complete(
         classifier, (attempt(rule, splits.val) for rule in rules_for(classifier.class_names))
     )
     generator = np.random.default_rng(seed)
-    chosen = np.sort(generator.permutation(len(measured))[:limit])
-    drawn = np.sort(generator.permutation(len(splits.train))[:NUM_CALIBRATION])
+    chosen = np.sort(generator.permutation(len(measured))[: limits.measured])
+    drawn = np.sort(generator.permutation(len(splits.train))[: limits.calibration])
     return ProofPictures(
         words=f"{len(chosen)} validation pictures of the run {run.name}",
         measured=measured.select(chosen),
-        calibration=splits.train.select(drawn),
+        calibration=splits.train.select(drawn) if limits.calibration else None,
         are_labelled=True,
     )

@@ -77,12 +77,15 @@ class Int8Gain:
         int8_latency_ms: the same of the int8 file, measured turn by turn with it.
         size_bytes: of the float32 file.
         num_calibration: number of pictures that the ranges of the activations were taken from.
+        weight_bits: 7, or 8 where those lost too much: then the file is right only on processors that
+            multiply 8 bits without overflow, such as those with VNNI.
     """
 
     latency_ms: float
     int8_latency_ms: float
     size_bytes: int
     num_calibration: int
+    weight_bits: int
 
     @property
     def speedup(self) -> float:
