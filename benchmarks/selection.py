@@ -8,8 +8,10 @@
 
 A task is a labelled part of a data set, drawn by a seed: some classes of it, some pictures, four fifths of
 them to train on. The exhaustive search fits a linear probe of every candidate on the training part and takes
-the one of the highest merit on validation pictures, as `headstart.compare.choice` does (but from all
-candidates, not from those that are tied). Every method names one candidate, and is judged by the
+the one of the highest merit on validation pictures. The race takes the one of its finalists with the highest
+merit on validation and training pictures, the latter predicted by probes that did not see them, as
+`headstart.compare.choice` does (but from all finalists, not from those that are tied); what the exhaustive
+search would gain by choosing so is printed, too. Every method names one candidate, and is judged by the
 accuracy of that candidate's probe on all pictures of the task's classes that are not in the task. Regret is
 the exhaustive choice's accuracy minus the method's, in points.
 
@@ -34,6 +36,7 @@ import numpy as np
 from scipy.stats import t as student
 from scores import score
 from selection_features import DATA, specs
+from sklearn.model_selection import StratifiedKFold
 from svg import Bar, BarPanel, draw_bars
 from turns import begin, note, save
 
@@ -52,6 +55,7 @@ GOALS = {
 }
 LOWEST_DIFFERENCE = -0.2  # points: lower 95 % bound of the mean paired difference against a baseline
 VAL_SHARE = 0.2
+NUM_FOLDS = 5
 BUDGET_SHARE = 0.35
 LARGEST_SHARE = 0.6  # of a class's pictures, at most so many are in a task: the others judge
 IMBALANCE = 1 / 8  # pictures of an imbalanced task's smallest class for one of its largest
@@ -157,10 +161,20 @@ def draw(task: Task, labels: np.ndarray) -> Drawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one candidate's probe reached on a task, accuracies in [0, 1]."""
+    """What one candidate's probe reached on a task, accuracies in [0, 1].
+
+    Attributes:
+        validation: accuracy on the validation pictures.
+        log_loss: on them, in nats.
+        left_out: accuracy on the training pictures, by probes that did not see them.
+        left_out_loss: log loss on them.
+        outside: accuracy on all other pictures of the task's classes.
+    """
 
     validation: float
     log_loss: float
+    left_out: float
+    left_out_loss: float
     outside: float
 
 
@@ -223,23 +237,56 @@ def table(task: Task, drawn: Drawn, candidates: Candidates, folder: Path) -> dic
     missing = [name for name in candidates.names if name not in kept]
     truth = drawn.labels
     for name in missing:
-        probe = LinearProbe(seed=0).fit(candidates.features(name, drawn.train), truth[drawn.train])
-        probabilities = probe.predict_proba(candidates.features(name, drawn.val))
-        right = probabilities[np.arange(len(drawn.val)), truth[drawn.val]]
+        probe, found = judge(
+            candidates.features(name, drawn.train),
+            truth[drawn.train],
+            candidates.features(name, drawn.val),
+            truth[drawn.val],
+            seed=0,
+        )
         outside = probe.predict(candidates.features(name, drawn.outside))
-        kept[name] = {
-            "validation": float((probabilities.argmax(axis=1) == truth[drawn.val]).mean()),
-            "log_loss": float(-np.log(np.maximum(right, 1e-12)).mean()),
-            "outside": float((outside == truth[drawn.outside]).mean()),
-        }
+        kept[name] = found | {"outside": float((outside == truth[drawn.outside]).mean())}
     if missing:
         path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
     return {name: Outcome(**kept[name]) for name in candidates.names}
 
 
+def judge(
+    features: np.ndarray, truth: np.ndarray, val_features: np.ndarray, val_truth: np.ndarray, *, seed: int
+) -> tuple[LinearProbe, dict[str, float]]:
+    """Return a probe, and what it and probes of its strength reach on pictures that they did not see."""
+    probe = LinearProbe(seed=seed).fit(features, truth)
+    validation = accuracy_and_loss(probe.predict_proba(val_features), val_truth)
+    probabilities = np.empty((len(truth), len(probe.classes_)), np.float32)
+    for known, others in StratifiedKFold(NUM_FOLDS, shuffle=True, random_state=0).split(truth, truth):
+        fitted = LinearProbe(strengths=[probe.strength_], seed=0).fit(features[known], truth[known])
+        probabilities[others] = fitted.predict_proba(features[others])
+    left_out = accuracy_and_loss(probabilities, truth)
+    names = ("validation", "log_loss", "left_out", "left_out_loss")
+    return probe, dict(zip(names, (*validation, *left_out), strict=True))
+
+
+def accuracy_and_loss(probabilities: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Return the accuracy and the log loss in nats."""
+    right = probabilities[np.arange(len(truth)), truth]
+    accuracy = float((probabilities.argmax(axis=1) == truth).mean())
+    return accuracy, float(-np.log(np.maximum(right, 1e-12)).mean())
+
+
 def choose(outcomes: dict[str, Outcome], names: Sequence[str]) -> str:
     """Return the candidate with the highest merit on the validation pictures."""
     return max(names, key=lambda name: merit(outcomes[name].validation, outcomes[name].log_loss))
+
+
+def choose_by_all(outcomes: dict[str, Outcome], names: Sequence[str]) -> str:
+    """Return the candidate with the highest merit on validation and training pictures, each left out."""
+
+    def total(name: str) -> float:
+        found = outcomes[name]
+        validation = merit(found.validation, found.log_loss)
+        return VAL_SHARE * validation + (1 - VAL_SHARE) * merit(found.left_out, found.left_out_loss)
+
+    return max(names, key=total)
 
 
 def run_race(
@@ -293,21 +340,15 @@ def run_race(
         else:
             which = race.rows(rung)
             features = candidates.features(entrant.name, rows[which])
-            judged[entrant.name] = _judge(features, labels[which], rung.num_train, seed=seed)
+            train, val = slice(rung.num_train), slice(rung.num_train, None)
+            truth = labels[which]
+            _, found = judge(features[train], truth[train], features[val], truth[val], seed=seed)
+            judged[entrant.name] = Outcome(**found, outside=0.0)
         race.charge(entrant, rung.num_pictures - seen[entrant.name])
         seen[entrant.name] = rung.num_pictures
-    winner = choose(judged, [*judged])
+    winner = choose_by_all(judged, [*judged])
     seen[winner] = len(rows)  # its probe is fitted on all
     return winner, sum(candidates.counted(name) * number for name, number in seen.items())
-
-
-def _judge(features: np.ndarray, truth: np.ndarray, num_train: int, *, seed: int) -> Outcome:
-    """Return what a finalist's probe reaches on the part of the pictures that the budget has room for."""
-    probe = LinearProbe(seed=seed).fit(features[:num_train], truth[:num_train])
-    probabilities = probe.predict_proba(features[num_train:])
-    right = probabilities[np.arange(len(probabilities)), truth[num_train:]]
-    accuracy = float((probabilities.argmax(axis=1) == truth[num_train:]).mean())
-    return Outcome(validation=accuracy, log_loss=float(-np.log(np.maximum(right, 1e-12)).mean()), outside=0.0)
 
 
 def baselines(drawn: Drawn, candidates: Candidates, *, cost: float, seed: int) -> tuple[dict[str, str], int]:
@@ -341,6 +382,7 @@ def measure(task: Task, candidates: Candidates, args: argparse.Namespace) -> dic
         "num_candidates": len(candidates.names),
         "exhaustive": exhaustive,
         "exhaustive_accuracy": outcomes[exhaustive].outside,
+        "by_all_accuracy": outcomes[choose_by_all(outcomes, candidates.names)].outside,
         "best_accuracy": max(each.outside for each in outcomes.values()),
         "best_random": max(
             (each.outside for name, each in outcomes.items() if name.startswith("random")), default=0.0
@@ -409,6 +451,7 @@ def summarise(tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "num_races": len(tasks),
         "regret": spread(ours),
+        "exhaustive_by_all": spread(regrets(tasks, lambda each: each["by_all_accuracy"])),
         "cost": spread(costs),
         "cost_beyond": spread(beyond),
         "goals": goals,
@@ -423,6 +466,11 @@ def describe(summary: dict[str, Any]) -> None:
     for name, each in summary["goals"].items():
         verdict = "reached" if each["reached"] else "MISSED"
         print(f"  {name:<55}{each['value']:>7.3f}, goal {each['goal']:g}: {verdict}")
+    by_all = summary["exhaustive_by_all"]
+    print(
+        f"  regret of the exhaustive search that chooses as the race does: {by_all['mean']:.2f} in the mean, "
+        f"{by_all['p95']:.2f} 95th percentile; of the race {summary['regret']['mean']:.2f} in the mean"
+    )
     print("  accuracy of the race's choice minus a baseline's at equal cost, points:")
     for name, each in summary["against"].items():
         regret, verdict = each["regret"], "reached" if each["reached"] else "MISSED"

@@ -146,7 +146,8 @@ def compute(work: Path, spec: Spec, dataset: hs.ImageDataset, family: list[Spec]
         rows = embeddings.features if each == spec else cut[each.point]
         np.save(folder / dataset.name / f"{each.name}.npy", rows.astype(np.float16))
     print(
-        f"{dataset.name:<8} {spec.name:<20} {embeddings.num_computed:>6} pictures in {embeddings.seconds:.1f} s",
+        f"{dataset.name:<8} {spec.name:<20} {embeddings.num_computed:>6} pictures",
+        f"in {embeddings.seconds:.1f} s",
         flush=True,
     )
 

@@ -43,7 +43,7 @@ def headstart(
 
     def run(*words: str | Path, stdin: str = "") -> Outcome:
         monkeypatch.setattr(sys, "argv", ["headstart", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main()

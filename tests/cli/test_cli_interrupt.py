@@ -45,6 +45,22 @@ def test_ctrl_c_in_a_command(headstart: Callable, monkeypatch: pytest.MonkeyPatc
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+def test_ctrl_c_in_a_command_that_keeps_nothing(
+    headstart: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import headstart.cli.predict_command as module
+
+    def press(text: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+        raise AssertionError("not interrupted")
+
+    monkeypatch.setattr(module, "_parse_threshold", press)
+    said = headstart("predict", "efficientnet_lite0", tmp_path)
+    assert said.code == 130
+    assert said.hint_lines() == ["hint: nothing is kept: the same command begins anew"]
+
+
 def test_ctrl_c_that_an_import_turned_into_an_error(
     headstart: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -247,6 +247,36 @@ def test_predict_reads_paths_from_stdin_and_writes_a_file(
     assert [row["path"] for row in rows] == paths
 
 
+@pytest.mark.parametrize("separator", ["\r\n", "\0"])
+def test_paths_from_stdin_as_other_programs_write_them(
+    headstart: Callable, run_folder: Path, few_shapes: Path, tmp_path: Path, separator: str
+) -> None:
+    """Windows ends lines with two characters, 'find -print0' ends names with a zero byte."""
+    odd = tmp_path / ("line\nbreak.png" if separator == "\0" else "plain.png")
+    odd.write_bytes((few_shapes / "disc" / "0000.png").read_bytes())
+    paths = [str(odd), str(few_shapes / "disc" / "0001.png")]
+    stdin = "".join(path + separator for path in paths)
+    said = headstart("predict", run_folder / "model", "-", "--json", stdin=stdin)
+    assert said.code == 0, said.err
+    assert [json.loads(line)["path"] for line in said.out.splitlines()] == paths
+
+
+def test_a_folder_in_place_of_the_output_is_told_at_once(
+    headstart: Callable, run_folder: Path, few_shapes: Path, tmp_path: Path
+) -> None:
+    for words in (("--csv", "--out", tmp_path), ("--parquet", tmp_path)):
+        said = headstart("predict", run_folder / "model", few_shapes / "disc", *words)
+        assert said.code == 1
+        assert said.error_lines() == [f"error: {tmp_path} is a folder"]
+        assert said.out == ""
+
+
+def test_a_folder_without_a_model(headstart: Callable, few_shapes: Path, tmp_path: Path) -> None:
+    said = headstart("predict", tmp_path, few_shapes / "disc")
+    assert said.code != 0
+    assert "it has no headstart.json" in said.err
+
+
 def test_predict_more_classes_than_there_are(headstart: Callable, run_folder: Path, few_shapes: Path) -> None:
     picture = few_shapes / "disc" / "0000.png"
     said = headstart("predict", run_folder / "model", picture, "--csv", "--top", "9")

@@ -254,6 +254,11 @@ def _count() -> int:
 
 
 def _unknown(name: str) -> UnknownModelError:
+    if os.path.isdir(name):
+        return UnknownModelError(
+            f"the folder {name!r} holds no saved model: it has no headstart.json",
+            hint="a run has its model in the folder 'model'",
+        )
     full = [*builtin_rows().by_name, *(entry.name for entry in user_entries())]
     forms: dict[str, None] = {}  # a dictionary, for it keeps the order: providers first come first
     for each in full:

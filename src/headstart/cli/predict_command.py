@@ -1,10 +1,10 @@
 """``headstart predict``: pictures in, one row each out."""
 
-import io
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -117,9 +117,24 @@ def _parse_threshold(text: str) -> float | Literal["auto"] | None:
 
 
 def _paths_from_stdin() -> Iterator[str]:
-    if isinstance(sys.stdin, io.TextIOWrapper):  # names of files need not be valid text
-        sys.stdin.reconfigure(errors="surrogateescape")
-    return (line.rstrip("\n") for line in sys.stdin if line.strip())
+    """Yield the paths, one a line, or with a zero byte after each, as 'find -print0' writes them."""
+    stream: Any = sys.stdin.buffer
+    rest, separator = b"", b""
+    while block := stream.read1():
+        rest += block
+        if not separator and (b"\0" in rest or b"\n" in rest):
+            separator = b"\0" if b"\0" in rest else b"\n"
+        if separator:
+            *whole, rest = rest.split(separator)
+            yield from _decoded(whole, separator)
+    yield from _decoded([rest], separator)
+
+
+def _decoded(paths: Iterable[bytes], separator: bytes) -> Iterator[str]:
+    for path in paths:
+        text = os.fsdecode(path if separator == b"\0" else path.rstrip(b"\r"))  # need not be valid text
+        if text.strip():
+            yield text
 
 
 def _best(row: "Prediction", class_names: tuple[str, ...], top: int) -> Best:

@@ -61,7 +61,7 @@ def _text_writer(file: TextIO) -> Writer:
     def write(row: "Prediction", best: Best) -> None:
         said = ", ".join(f"{name} {probability:.3f}" for name, probability in best)
         if row.error:
-            said = f"cannot be read: {plain(row.error)}"
+            said = f"cannot be read: {plain(row.error.removeprefix('cannot be read: '))}"
         elif row.is_unknown:
             said = f"unknown ({said})"
         if row.is_unlike:

@@ -1,7 +1,7 @@
 """``headstart serve``: a model as a page to try it, and as a web service."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -55,7 +55,10 @@ def serve(
         typer.Option("--timeout", min=0.1, metavar="SECONDS", help="Within which a request must have come."),
     ] = 30.0,
     device: opt.Device = "auto",
-    precision: opt.PrecisionName = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option("--precision", help="A faster one is checked against fp32 on drawn pictures first."),
+    ] = "auto",
     plan: opt.PlanName = "fast",
 ) -> None:
     """Serve a model: a page to try it on pictures, and a web service for programs.

@@ -20,6 +20,9 @@ TRACEBACK_VARIABLE = "HEADSTART_TRACEBACK"
 
 STOPPED = 130  # 128 + SIGINT, as shells count
 
+# Commands that write everything at their end, or nothing.
+_BEGINNING_ANEW = frozenset({"evaluate", "export", "predict", "push", "report"})
+
 _SOON_SECONDS = 0.02
 # Name and file of what importlib calls when a module's lock is gone.
 _IMPORT_LOCK_CALLBACK = ("cb", "<frozen importlib._bootstrap>")
@@ -86,7 +89,10 @@ def _fail(error: Exception) -> int:
 
 
 def _stop() -> int:
-    print_error("stopped", "what was finished is kept; run the same command again to go on")
+    hint = "what was finished is kept; run the same command again to go on"
+    if not _BEGINNING_ANEW.isdisjoint(sys.argv[1:2]):
+        hint = "nothing is kept: the same command begins anew"
+    print_error("stopped", hint)
     return STOPPED
 
 

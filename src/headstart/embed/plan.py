@@ -139,6 +139,7 @@ def choose_plan(
     *,
     options: PlanOptions,
     min_cosine: Callable[[Plan], float],
+    sample: str = "a sample of your pictures",
 ) -> Plan:
     """Return the fastest plan whose features are near enough the exact ones.
 
@@ -150,6 +151,7 @@ def choose_plan(
         options: what the user asks for; a precision that is asked for is checked like any other.
         min_cosine: given a plan, returns the smallest cosine between features by it and exact ones over a
             sample of pictures; below -1 where it cannot be run.
+        sample: what those are, in words.
 
     Raises:
         InputError: the device that is asked for is not here.
@@ -165,7 +167,7 @@ def choose_plan(
     for plan in _candidates(preprocessing, device, options):
         cosine = min_cosine(plan)
         if cosine >= MIN_COSINE:
-            reason = f"cosine to exact features on a sample of your pictures {cosine:.4f} or better"
+            reason = f"cosine to exact features on {sample} {cosine:.4f} or better"
             return replace(plan, reason="; ".join([reason, *refused]))
         refused.append(_refusal(plan, cosine))
     return exact_plan(preprocessing, device="cpu", reason="; ".join(refused))

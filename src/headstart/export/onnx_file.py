@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def require(*packages: str) -> None:
 
 
 def _convert(module: nn.Module, example: torch.Tensor, given: str, gives: str) -> Any:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _attention_in_parts(module):
         warnings.simplefilter("ignore")  # what torch deprecates in itself
         try:
             program: Any = torch.onnx.export(
@@ -141,6 +142,23 @@ def _convert(module: nn.Module, example: torch.Tensor, given: str, gives: str) -
     model = program.model_proto
     _tidy(model)
     return model
+
+
+@contextmanager
+def _attention_in_parts(module: nn.Module) -> Iterator[None]:
+    """Have timm's attention computed as two products and a softmax.
+
+    torch has one operator for it, and puts that into ONNX only where tensors have four axes: Hiera's and
+    NesT's have five.
+    """
+    fused: list[Any] = [each for each in module.modules() if getattr(each, "fused_attn", False)]
+    for each in fused:
+        each.fused_attn = False
+    try:
+        yield
+    finally:
+        for each in fused:
+            each.fused_attn = True
 
 
 def _tidy(model: Any) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from unicodedata import bidirectional
 
+from headstart.audit.records import DeepAudit
 from headstart.compare.records import Comparison
 from headstart.report.confusion import confused_pairs
 from headstart.report.numbers import count, percent, points, shorten
 
 _NAME_LIMIT = 40
+_ISOLATE, _END_ISOLATE = "\u2068", "\u2069"  # Unicode's first strong isolate: for names from right to left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +46,17 @@ def _worst_pair(comparison: Comparison) -> Thing:
     true, taken = (shorten(each, _NAME_LIMIT) for each in (worst.true_class, worst.predicted_class))
     pictures = "picture" if worst.count == 1 else "pictures"
     return Thing(
-        text=f"It mixes up “{true}” and “{taken}” most: it took {count(worst.count)} {pictures} "
-        f"of “{true}” ({percent(worst.share, digits=0)}) for “{taken}”.",
+        text=f"It mixes up {_named(true)} and {_named(taken)} most: it took {count(worst.count)} {pictures} "
+        f"of {_named(true)} ({percent(worst.share, digits=0)}) for {_named(taken)}.",
         anchor="confusion",
     )
+
+
+def _named(name: str) -> str:
+    """Return a class's name in quotes, kept apart from the text around it whichever way it is written."""
+    if any(bidirectional(character) in ("R", "AL") for character in name):
+        name = f"{_ISOLATE}{name}{_END_ISOLATE}"
+    return f"“{name}”"
 
 
 def _labels(comparison: Comparison) -> Thing:
@@ -74,9 +84,12 @@ def _leaks(comparison: Comparison) -> Thing:
     deep = comparison.audit.deep if comparison.audit else None
     near = deep.near_duplicates.across_splits if deep else ()
     if near:
-        text = (
-            f"{count(len(near))} groups of nearly the same pictures lie in training and test: that flatters."
+        groups = (
+            "group of nearly the same pictures lies"
+            if len(near) == 1
+            else ("groups of nearly the same pictures lie")
         )
+        text = f"{count(len(near))} {groups} in training and test{_flattered(deep)}."
         return Thing(text=text, anchor="alike")
     shortcuts = [each.source for each in (deep.shortcuts if deep else ()) if each.is_suspicious]
     if shortcuts:
@@ -89,6 +102,16 @@ def _leaks(comparison: Comparison) -> Thing:
         return Thing(text=text, anchor="alike" if comparison.alike else "left-out")
     looked = "" if deep else " Near duplicates were not looked for: --audit full does."
     return Thing(text=f"No copy of a test picture was trained on.{looked}", anchor="left-out")
+
+
+def _flattered(deep: DeepAudit | None) -> str:
+    """Return what near duplicates on both sides do to the measured accuracy, as the end of a sentence."""
+    found = deep.near_duplicates.inflation if deep else None
+    if found is None:
+        return ", which may flatter"
+    if found.low > 0:
+        return f": that flatters by about {points(found.value)}"
+    return f": too few to see in its accuracy ({100 * found.low:+.1f} to {100 * found.high:+.1f} points)"
 
 
 def _steps(comparison: Comparison) -> Iterator[Thing]:

@@ -1,10 +1,10 @@
 """What a comparison says, in sentences for somebody who has never heard of a confidence interval."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from headstart.compare.records import MODEL_FOLDER, Comparison, Protocol, Row
+from headstart.compare.records import MODEL_FOLDER, Comparison, Protocol, ReliabilityBin, Row
 from headstart.evaluate.records import Estimate, Evaluation, Rejection
 from headstart.report.numbers import (
     NBSP,
@@ -244,15 +244,23 @@ def calibration_sentence(comparison: Comparison) -> str:
     found = comparison.calibration
     if found is None:
         return ""
-    before, after = percent(found.error_before), percent(found.error_after)
+    before, after = percent(_mean_gap(found.before)), percent(_mean_gap(found.after))
+    beyond = percent(found.error_before), percent(found.error_after)
     fresh = (
         "" if found.is_fresh else " The same pictures decided the temperature, so this is rather too good."
     )
     return (
         f"Of the pictures that the model is 80{NBSP}% sure of, 80{NBSP}% should be right: a dot on the "
-        f"dashed line. Dividing its logits by the temperature {comparison.temperature:.3g} took the mean gap "
-        f"between sure and right from {before} to {after}.{fresh}"
+        f"dashed line. Dividing its logits by the temperature {comparison.temperature:.3g} took the mean "
+        f"distance from the line from {before} to {after}. Chance makes some of that: without its part it is "
+        f"{beyond[0]} and {beyond[1]}.{fresh}"
     )
+
+
+def _mean_gap(bins: Sequence[ReliabilityBin]) -> float:
+    """Return the distance of confidence and accuracy on the mean over the pictures, in [0, 1]."""
+    gaps = [each.accuracy.n * abs(each.confidence - each.accuracy.value) for each in bins]
+    return sum(gaps) / max(1, sum(each.accuracy.n for each in bins))
 
 
 def rejection_words(rejection: Rejection) -> str:
@@ -285,7 +293,7 @@ METRICS = (
     (
         "calibration_error",
         "Calibration error",
-        "how far probabilities and facts disagree; lower is better",
+        "how far probabilities and facts disagree, less what chance makes of it; lower is better",
         True,
     ),
 )

@@ -141,7 +141,7 @@ class Receiver:
         async for chunk in request.stream():
             held.add(len(chunk))
             if held.num_bytes > self._limits.max_body_bytes:
-                raise self._too_large("more")
+                raise self._too_large("more bytes than allowed")
             yield chunk
 
     async def _read_form(self, request: Request, chunks: AsyncIterator[bytes]) -> list[SentPicture]:

@@ -45,21 +45,27 @@ def check_size(raw: bytes, limits: Limits) -> None:
     try:
         width, height = stated_size(raw)
     except PictureError as error:
+        if isinstance(error, PictureTooLargeError):
+            raise _too_large(f"a picture that is {error.message}", limits) from error
         is_unknown = isinstance(error.__cause__, UnidentifiedImageError)
         raise Refusal(
-            status=413 if isinstance(error, PictureTooLargeError) else 415 if is_unknown else 422,
+            status=415 if is_unknown else 422,
             error=f"the picture cannot be read: {error.message}",
             hint="send a JPEG, PNG, WebP, GIF, BMP or TIFF that a viewer opens",
         ) from error
     if width * height > limits.max_pixels:
-        raise Refusal(
-            status=413,
-            error=f"a picture of {width:,} x {height:,} pixels; the limit is {limits.max_pixels:,} in all",
-            hint="make it smaller: the network sees far fewer pixels",
-        )
+        raise _too_large(f"a picture of {width:,} x {height:,} pixels", limits)
     if raw.startswith(b"\xff\xd8") and raw.count(_START_OF_SCAN) > _MAX_JPEG_SCANS:
         raise Refusal(
             status=413,
             error=f"a JPEG of more than {_MAX_JPEG_SCANS} scans, which takes too long to decode",
             hint="save it again in another program",
         )
+
+
+def _too_large(what: str, limits: Limits) -> Refusal:
+    return Refusal(
+        status=413,
+        error=f"{what}; the limit is {limits.max_pixels:,} in all",
+        hint="make it smaller: the network sees far fewer pixels",
+    )
