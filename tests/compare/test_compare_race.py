@@ -186,9 +186,29 @@ def test_the_margin_covers_what_was_caught_up(gain: float, monkeypatch: pytest.M
 def standing(num_train: int, right: npt.NDArray[np.bool_]) -> Standing:
     return Standing(
         num_train=num_train,
-        correct_train=right,
         correct=right,
+        probe=float(right.mean()),
+        probe_loss=0.0,
         neighbours=0.0,
         h_score=0.0,
         log_me=0.0,
     )
+
+
+def test_what_orders_candidates_is_said_of_pictures_that_were_left_out() -> None:
+    """Features that say nothing of the labels are no better than chance, however many there are."""
+    generator = np.random.default_rng(0)
+    nothing = generator.normal(size=(200, 400)).astype(np.float32)
+    found = screen(nothing, LABELS[:200], num_train=150, num_classes=NUM_CLASSES)
+    assert abs(found.probe - 1 / NUM_CLASSES) < 0.12
+    assert found.probe_loss > 1
+    assert found.score < found.accuracy < 0.4
+
+
+@pytest.mark.parametrize("counts", [(5, 1), (1, 30, 30)])
+def test_classes_of_one_picture_are_screened_too(counts: tuple[int, ...]) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    shown = features(3.0, seed=0)[: len(labels)]
+    found = screen(shown, labels, num_train=len(labels) - 1, num_classes=len(counts))
+    assert 0 <= found.probe <= 1
+    assert np.isfinite(found.score)

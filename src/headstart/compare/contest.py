@@ -382,7 +382,7 @@ class Contest:
             reason=reason,
             num_train=last.num_train,
             num_val=len(last.correct),
-            accuracy=wilson(round(last.score * num_pictures), num_pictures),
+            accuracy=wilson(round(last.accuracy * num_pictures), num_pictures),
             neighbours=last.neighbours,
             h_score=last.h_score,
             log_me=last.log_me,

@@ -139,8 +139,8 @@ class Screening:
         reason: in words.
         num_train: training pictures it had seen; 0 where it never ran.
         num_val: validation pictures it had seen.
-        accuracy: mean of two heads that need no solver, ridge regression and nearest neighbours, on all of
-            them, each predicted by a head that had not seen it; None where it never ran.
+        accuracy: mean of two heads, a linear probe of one strength and nearest neighbours, on all of them,
+            each predicted by a head that had not seen it; None where it never ran.
         neighbours: accuracy of the nearest neighbours on the same pictures, in [0, 1].
         h_score: regularised H-score of the training pictures, at least 0.
         log_me: LogME of the training pictures, in nats a picture.

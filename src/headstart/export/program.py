@@ -40,6 +40,7 @@ def write_program(
         [
             '"""Says what is on pictures, without headstart.',
             "",
+            "Takes ordinary pictures: 8 bits a channel, sRGB, nothing transparent.",
             f"Needs: pip install {' '.join(sorted({*packages, 'numpy', 'pillow'}))}",
             '"""',
             "",

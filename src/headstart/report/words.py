@@ -281,7 +281,8 @@ def rejection_words(rejection: Rejection) -> str:
         f"An answer is “unknown” where the model is less than {percent(kept.threshold)} sure. Then "
         f"{percent(kept.coverage.value, digits=0)} of the pictures get an answer, and "
         f"{percent(kept.accuracy.value)} of these are right (95{NBSP}% interval "
-        f"{percent_span(kept.accuracy.low, kept.accuracy.high)}), on the {where}. The aim was {target}."
+        f"{percent_span(kept.accuracy.low, kept.accuracy.high)}), on the {where}. The aim was {target}: half "
+        "the mistakes."
     )
 
 
