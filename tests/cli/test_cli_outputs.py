@@ -267,7 +267,7 @@ def test_a_folder_in_place_of_the_output_is_told_at_once(
     for words in (("--csv", "--out", tmp_path), ("--parquet", tmp_path)):
         said = headstart("predict", run_folder / "model", few_shapes / "disc", *words)
         assert said.code == 1
-        assert said.error_lines() == [f"error: {tmp_path} is a folder"]
+        assert said.error_lines() == [f"error: cannot write {tmp_path}: it is a folder"]
         assert said.out == ""
 
 

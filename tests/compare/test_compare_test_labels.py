@@ -111,7 +111,9 @@ def test_the_functions_that_choose_are_not_even_given_them(
     assert arguments["gather"]["splits"].test is None
     for name in ("observe", "train_final", "advise"):
         assert arguments[name]["splits"].test is None
-    assert arguments["choose"].keys() == {"evidence", "labels", "metric", "folds", "seed"}
+    expected = {"evidence", "labels", "train_labels", "metric", "folds", "seed"}
+    assert arguments["choose"].keys() == expected
+    assert arguments["choose"]["train_labels"] is holdout.train.labels
     assert holdout.val is not None
     assert arguments["choose"]["labels"] is holdout.val.labels
     assert arguments["look_at_test"]["test"] is holdout.test

@@ -123,7 +123,9 @@ class RunFolder:
     def note_location(self, location: str) -> None:
         """Keep where the pictures lie, for whoever needs them again."""
         whole = os.path.abspath(location) if os.path.exists(location) else location
-        self.save_progress({**self.load_progress(), _LOCATION: whole})
+        kept = self.load_progress()
+        if kept.get(_LOCATION) != whole:
+            self.save_progress({**kept, _LOCATION: whole})
 
     def save_progress(self, record: dict[str, Any]) -> None:
         """Keep what was found, measured and planned."""

@@ -43,7 +43,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         StorageError: `path` is a folder, the disk is full, or the folder may not be written to.
     """
     if path.is_dir():  # said at once, not when all is done
-        raise StorageError(f"{path} is a folder", hint="name a file")
+        raise StorageError(f"cannot write {path}: it is a folder", hint="name a file")
     temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}.{secrets.token_hex(4)}.part")
     with storage_errors(path, "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
