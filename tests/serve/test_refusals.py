@@ -178,6 +178,18 @@ def test_endless_headers(tight: Running) -> None:
     assert received.startswith(b"HTTP/1.1 431 ")
 
 
+def test_endless_headers_behind_a_body_that_nobody_wanted(tight: Running) -> None:
+    """The rest of a request that was answered early, and the next one's headers, come in one piece."""
+    head = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += b"Content-Type: text/plain\r\nContent-Length: 1000\r\n\r\n"
+    with connection(tight, head) as opened:
+        early = opened.recv(65536)
+        assert early.startswith(b"HTTP/1.1 415 ")
+        opened.sendall(1000 * b"b" + b"GET / HTTP/1.1\r\nX: " + 80_000 * b"x")
+        received = read_all(opened)
+    assert received.startswith(b"HTTP/1.1 431 ")
+
+
 def test_what_is_no_http(tight: Running) -> None:
     with connection(tight, b"\x16\x03\x01\x02\x00 TLS\r\n\r\n") as opened:
         received = read_all(opened)

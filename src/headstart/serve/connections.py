@@ -5,16 +5,13 @@ early answer reads on as long as the client sends.
 """
 
 import asyncio
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from headstart.serve.limits import Limits
 from headstart.serve.refusals import Refusal, busy
 
-# Half of what a connection's buffer takes at once: who sends more than the buffer waits for the kernel to
-# make room, seconds at times, and would be refused for being slow.
-_MAX_HEADER_BYTES = 32 * 2**10
+_MAX_HEADER_BYTES = 32 * 2**10  # no browser and no proxy sends as much
 # After an answer that came before the end of the request, a client is heard for so long: who still sends
 # cannot read the answer, and closing at once would take it from them.
 _LINGER_SECONDS = 2.0
@@ -33,6 +30,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     _end_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _num_header_bytes = 0
+    _num_body_bytes = 0  # of what was received last
     _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -52,12 +50,12 @@ class _LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
-        if self._timer is None and self._is_idle:
-            self._await_headers()
+        self._num_body_bytes = 0
         super().data_received(data)
         if self._timer is None or self._is_refused:
             return
-        self._num_header_bytes += len(data)  # the headers have not come whole
+        # The headers have not come whole; before them may be the rest of a body.
+        self._num_header_bytes += len(data) - self._num_body_bytes
         if self._num_header_bytes > _MAX_HEADER_BYTES:
             self._refuse(
                 Refusal(
@@ -66,6 +64,14 @@ class _LimitedProtocol(HttpToolsProtocol):
                     hint="send pictures in the body",
                 )
             )
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_headers()
+
+    def on_body(self, body: bytes) -> None:
+        self._num_body_bytes += len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
@@ -105,14 +111,10 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._write_timer = None
         super().resume_writing()
 
-    @property
-    def _is_idle(self) -> bool:
-        cycle: Any = self.cycle
-        return cycle is None or (cycle.response_complete and not cycle.more_body)
-
     def _await_headers(self) -> None:
         self._num_header_bytes = 0
-        self._timer = self.loop.call_later(self.limits.header_seconds, self._refuse_slow)
+        if self._timer is None:
+            self._timer = self.loop.call_later(self.limits.header_seconds, self._refuse_slow)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
