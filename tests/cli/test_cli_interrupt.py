@@ -119,9 +119,15 @@ def test_ctrl_c_at_many_moments_of_an_embedding(
     command = [sys.executable, "-m", "headstart", *map(str, words), "--json"]
     chance = random.Random(5)
 
-    def interrupt(when: Callable[[subprocess.Popen], None]) -> bool:
+    def interrupt(when: Callable[[subprocess.Popen], None], home: Path = own_home) -> bool:
         """Press Ctrl-C; say whether it came before the end."""
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "HEADSTART_HOME": str(home)},
+        )
         when(running)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=120)
@@ -144,8 +150,10 @@ def test_ctrl_c_at_many_moments_of_an_embedding(
 
     # The interpreter's own start, some 50 ms, is not ours to guard.
     for moment in range(8):
+        # Each begins from nothing: else what is kept grows until one of them ends in time.
         assert interrupt(
-            lambda running, moment=moment: time.sleep(0.3 + 0.25 * moment + chance.uniform(0, 0.2))
+            lambda running, moment=moment: time.sleep(0.3 + 0.25 * moment + chance.uniform(0, 0.2)),
+            tmp_path / f"home{moment}",
         )
     stopped = sum(interrupt(while_embedding) for _ in range(3))
     assert stopped == 3
