@@ -261,6 +261,12 @@ def test_paths_from_stdin_as_other_programs_write_them(
     assert [json.loads(line)["path"] for line in said.out.splitlines()] == paths
 
 
+def test_a_picture_in_place_of_paths_is_told(headstart: Callable, run_folder: Path) -> None:
+    said = headstart("predict", run_folder / "model", "-", stdin="\x89PNG" + 300 * "x" + "\n")
+    assert said.code == 1
+    assert said.error_lines() == ["error: stdin holds something else than paths"]
+
+
 def test_a_folder_in_place_of_the_output_is_told_at_once(
     headstart: Callable, run_folder: Path, few_shapes: Path, tmp_path: Path
 ) -> None:

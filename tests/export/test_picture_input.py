@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from headstart.catalog.entry import Preprocessing
+from headstart.catalog.entry import Interpolation, Preprocessing
 from headstart.export.picture_input import PictureInput
 from headstart.preprocess import to_input, to_pixels
 
@@ -54,9 +54,9 @@ def test_it_is_what_pillow_gives(interpolation: str, fit: str, size: tuple[int, 
 
 @pytest.mark.parametrize("side", [32, 28, 112])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
-def test_a_whole_number_of_times_larger(side: int, interpolation: str) -> None:
+def test_a_whole_number_of_times_larger(side: int, interpolation: Interpolation) -> None:
     """Many values then lie between two levels, where it depends on the last bit of the weights."""
-    preprocessing = Preprocessing(interpolation=interpolation, **IN_LEVELS)  # type: ignore[arg-type]
+    preprocessing = Preprocessing(interpolation=interpolation, **IN_LEVELS)
     assert differences(picture((side, side)), preprocessing).max() < 0.01
 
 

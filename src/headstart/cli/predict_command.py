@@ -116,8 +116,15 @@ def _parse_threshold(text: str) -> float | Literal["auto"] | None:
     return None if word == "none" else opt.parse_share(word)
 
 
+_LONGEST_NAME = 255  # bytes between two slashes
+
+
 def _paths_from_stdin() -> Iterator[str]:
-    """Yield the paths, one a line, or with a zero byte after each, as 'find -print0' writes them."""
+    """Yield the paths, one a line, or with a zero byte after each, as 'find -print0' writes them.
+
+    Raises:
+        InputError: what comes are no paths.
+    """
     stream: Any = sys.stdin.buffer
     rest, separator = b"", b""
     while block := stream.read1():
@@ -132,6 +139,11 @@ def _paths_from_stdin() -> Iterator[str]:
 
 def _decoded(paths: Iterable[bytes], separator: bytes) -> Iterator[str]:
     for path in paths:
+        # No system has such names, and to ask for one fails; an address may have a long signature.
+        if b"://" not in path and max(map(len, path.split(b"/"))) > _LONGEST_NAME:
+            raise InputError(
+                "stdin holds something else than paths", hint="give a path a line, not a picture"
+            )
         text = os.fsdecode(path if separator == b"\0" else path.rstrip(b"\r"))  # need not be valid text
         if text.strip():
             yield text

@@ -241,6 +241,7 @@ class Contest:
     def _look_ahead(self, entrants: Sequence[Entrant], rows: Integers, num_train: int) -> None:
         """Let all who see some pictures see them together, until half of what is left is gone."""
         candidates = [self._candidates[each.name] for each in entrants]
+        self._ahead = {}
         with suppress(OutOfBudgetError), self._deadline.leaving(self._purse.left() / 2):
             self._ahead = self.field.look_ahead(candidates, rows, num_train=num_train)
 

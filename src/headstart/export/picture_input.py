@@ -15,8 +15,8 @@ from headstart.catalog.entry import Preprocessing
 # A row of the matrix has weights for few of the picture's pixels. So the columns of the input are made in
 # this many bands, each from the pixels that it needs: for large pictures that saves most of the work.
 _BANDS = 8
-# How many pixels of the resized picture a filter reaches to each side, in Pillow's Resample.c.
 _UNITS = 2.0**22  # Pillow's weights are whole numbers of this part of 1: ties between two levels rest on it
+# How many pixels of the resized picture a filter reaches to each side, in Pillow's Resample.c.
 _REACH = {"nearest": 1, "bilinear": 1, "bicubic": 2, "lanczos": 3}
 
 
