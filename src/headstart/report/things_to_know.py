@@ -84,12 +84,11 @@ def _leaks(comparison: Comparison) -> Thing:
     deep = comparison.audit.deep if comparison.audit else None
     near = deep.near_duplicates.across_splits if deep else ()
     if near:
-        groups = (
-            "group of nearly the same pictures lies"
-            if len(near) == 1
-            else ("groups of nearly the same pictures lie")
+        groups, lie = ("group", "lies") if len(near) == 1 else ("groups", "lie")
+        text = (
+            f"{count(len(near))} {groups} of nearly the same pictures {lie} in training and test"
+            f"{_flattered(deep)}."
         )
-        text = f"{count(len(near))} {groups} in training and test{_flattered(deep)}."
         return Thing(text=text, anchor="alike")
     shortcuts = [each.source for each in (deep.shortcuts if deep else ()) if each.is_suspicious]
     if shortcuts:
