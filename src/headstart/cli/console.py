@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from headstart.cli.collector import wake_collector
 from headstart.core.plain_progress import PlainProgress, Work, plain
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def stdout_console() -> "Console":
 
 @contextmanager
 def show_progress() -> Iterator["ConsoleProgress | PlainProgress"]:
-    """Give a listener that shows progress on stderr: a bar on a terminal, lines elsewhere."""
+    """Give a listener that shows progress on stderr: a bar on a terminal, lines elsewhere.
+
+    What follows is the command's work, for which the modules are loaded.
+    """
+    wake_collector()
     if not sys.stderr.isatty():
         yield PlainProgress()
         return

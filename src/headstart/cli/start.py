@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from headstart.cli.collector import collector_at_rest
 from headstart.cli.console import print_error
 from headstart.core.errors import HeadstartError
 
@@ -30,7 +31,7 @@ _IMPORT_LOCK_CALLBACK = ("cb", "<frozen importlib._bootstrap>")
 
 def main() -> None:
     """Run the command; end with exit code 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C."""
-    with _noted_interrupts() as interrupts:
+    with _noted_interrupts() as interrupts, collector_at_rest():
         code = _run(interrupts)
     if code == STOPPED:
         _leave_at_once()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from headstart.cli import options as opt
+from headstart.cli.collector import wake_collector
 from headstart.cli.console import show_progress
 from headstart.core.machine import is_main_process
 from headstart.core.progress import SILENT, Progress
@@ -159,7 +160,10 @@ def _tune_on(
 
 def _show_progress_once() -> "AbstractContextManager[Progress]":
     """Give a listener; of several processes one alone shows something."""
-    return show_progress() if is_main_process() else nullcontext(SILENT)
+    if is_main_process():
+        return show_progress()
+    wake_collector()
+    return nullcontext(SILENT)
 
 
 def _print_recipe(tuning: "Tuning", data: str, *, json: bool) -> None:

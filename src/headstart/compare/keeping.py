@@ -54,7 +54,7 @@ def keep_neighbours(
         finally:
             progress.advance()
     features = np.asarray(embedded.features, np.float32)
-    mean, axes = fit_subspace(features, num_axes=_NUM_AXES, seed=options.seed)
+    mean, axes = fit_subspace(features, num_axes=_NUM_AXES)
     neighbours = Neighbours(
         mean=mean,
         axes=axes,

@@ -148,8 +148,8 @@ def _close_in(fitted: Rows, tried: Rows, *, sketched: Sweep, growth: float, plan
         weights[place] = plan.fit(fitted, start, strength=plan.strengths[place], tolerance=SWEEP_TOLERANCE)
         losses[place] = float(tried.cross_entropies(weights[place]).mean())
         best = min(sorted(losses), key=losses.__getitem__)
-        # The weaker first: the more rows, the weaker is the best penalty.
-        untried = [each for each in (best + 1, best - 1) if each not in losses]
+        # The stronger first: it takes fewer steps, and where it is the better one no weaker is needed.
+        untried = [each for each in (best - 1, best + 1) if each not in losses]
         untried = [each for each in untried if 0 <= each < len(plan.strengths)]
         if not untried:
             break
