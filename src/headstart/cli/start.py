@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from headstart.cli.collector import collector_at_rest
+from headstart.cli.collector import collector_at_rest, forget_all
 from headstart.cli.console import print_error
 from headstart.core.errors import HeadstartError
 
@@ -37,6 +37,7 @@ def main() -> None:
         _leave_at_once()
     # All is said by now: Ctrl-C while the interpreter takes itself apart would only print a traceback.
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    atexit.register(forget_all)
     sys.exit(code)
 
 

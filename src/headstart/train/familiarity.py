@@ -1,11 +1,14 @@
 """What training pictures' features have in common, and how far new ones may lie from it."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from headstart.core.machine import num_cores
 from headstart.embed.plan import MIN_COSINE
 from headstart.models.familiarity import Familiarity, Floats, strangeness, unit_length
 
@@ -53,13 +56,18 @@ def fit_familiarity(
     if num_groups < _FEWEST_ROWS:
         return None
     folds = (generator.permutation(num_groups) % num_folds)[groups]
-    held_out = np.empty(len(features), np.float32)
-    for fold in range(num_folds):
-        mean, axes = fit_subspace(features[folds != fold])
-        held_out[folds == fold] = strangeness(features[folds == fold], mean, axes)
+
+    def held_against_others(fold: int) -> Floats:
+        return strangeness(features[folds == fold], *fit_subspace(features[folds != fold]))
+
+    # A BLAS of one thread each, as in the probe: NumPy's and SciPy's threads would wait for each other.
+    with ThreadPoolExecutor(num_cores()) as pool, threadpool_limits(limits=1, user_api="blas"):
+        of_folds = pool.map(held_against_others, range(num_folds))
+        of_all = pool.submit(fit_subspace, features)
+        held_out = np.concatenate(list(of_folds))
+        mean, axes = of_all.result()
     place = min(len(held_out), math.ceil((len(held_out) + 1) * (1 - FALSE_ALARM_RATE)))  # counted from 1
     limit = max(float(np.sort(held_out)[place - 1]), _ROUNDING)
-    mean, axes = fit_subspace(features)
     return Familiarity(
         mean=mean,
         axes=axes,
