@@ -1,0 +1,208 @@
+"""A Ray cluster of two hosts: network namespaces with an address each, on one bridge, and files of their own.
+
+What a cluster of processes on the loopback address cannot show is shown here: hosts speak over wires that can
+be cut, and do not see each other's files.
+"""
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ray")
+
+PER_CLASS = 1000  # 3,000 pictures: three pieces of 1,024 at 224 pixels
+NUM_UNREADABLE = 1
+NETWORK = "10.213.77"
+RAY_FILES = Path("/tmp/ray")
+ENVIRONMENT = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+}
+
+
+def run_ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)
+
+
+class Host:
+    """A network namespace with a wire to the bridge.
+
+    Args:
+        number: the last part of its address.
+        hidden: folders of which it sees nothing: what is in them is another host's.
+    """
+
+    def __init__(self, number: int, bridge: str, stack: ExitStack, *, hidden: Sequence[Path] = ()) -> None:
+        self.address = f"{NETWORK}.{number}"
+        self._name = f"{bridge}-{number}"
+        self._wire = f"{bridge}w{number}"
+        self._hidden = hidden
+        run_ip("netns", "add", self._name)
+        stack.callback(run_ip, "netns", "del", self._name)
+        run_ip("link", "add", self._wire, "type", "veth", "peer", "name", "eth0", "netns", self._name)
+        stack.callback(run_ip, "link", "del", self._wire)
+        run_ip("link", "set", self._wire, "master", bridge, "up")
+        run_ip("-n", self._name, "address", "add", f"{self.address}/24", "dev", "eth0")
+        for device in ("lo", "eth0"):
+            run_ip("-n", self._name, "link", "set", device, "up")
+
+    def cut(self) -> None:
+        """Cut the wire."""
+        run_ip("link", "set", self._wire, "down")
+
+    def begin(self, *words: str | Path, log: Path, home: Path) -> "subprocess.Popen[str]":
+        """Start a program on this host."""
+        command = ["ip", "netns", "exec", self._name]
+        if self._hidden:
+            mounts = " && ".join(f"mount -t tmpfs tmpfs {shlex.quote(str(each))}" for each in self._hidden)
+            command += ["sh", "-c", f'{mounts} && exec "$@"', "sh"]
+        with log.open("w") as errors:
+            return subprocess.Popen(
+                [*command, *map(str, words)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **ENVIRONMENT, "HEADSTART_HOME": str(home)},
+                start_new_session=True,
+            )
+
+    def join(self, head: "Host", folder: Path, stack: ExitStack) -> None:
+        """Start Ray on this host, as the head or as one more node."""
+        ray = Path(sys.executable).with_name("ray")
+        role = ["--head", "--port=6379"] if head is self else [f"--address={head.address}:6379"]
+        words = [ray, "start", "--block", *role, f"--node-ip-address={self.address}"]
+        words += ["--num-cpus=1", "--object-store-memory=500000000", "--include-dashboard=false"]
+        log = folder / f"{self._name}.log"
+        process = self.begin(*(words if head is self else words[:-1]), log=log, home=folder / self._name)
+        stack.callback(process.communicate, timeout=60)
+        stack.callback(os.killpg, process.pid, signal.SIGKILL)
+
+
+class Hosts:
+    """Two hosts with a node of Ray each; commands are given on the first."""
+
+    def __init__(self, pictures: Path, folder: Path, stack: ExitStack) -> None:
+        RAY_FILES.mkdir(exist_ok=True)
+        bridge = f"hs{os.getpid() % 100000}"
+        run_ip("link", "add", bridge, "type", "bridge")
+        stack.callback(run_ip, "link", "del", bridge)
+        run_ip("address", "add", f"{NETWORK}.1/24", "dev", bridge)
+        run_ip("link", "set", bridge, "up")
+        self.head = Host(2, bridge, stack)
+        self.other = Host(3, bridge, stack, hidden=[pictures, RAY_FILES])
+        self.address = f"{self.head.address}:6379"
+        for host in (self.head, self.other):
+            host.join(self.head, folder, stack)
+        self._wait_for_both(folder)
+
+    def begin(self, *words: str | Path, folder: Path) -> tuple["subprocess.Popen[str]", Path]:
+        """Start a command of headstart; return it and its log."""
+        command = [sys.executable, "-m", "headstart", *words, "--cluster", self.address]
+        log = folder / "log"
+        return self.head.begin(*command, log=log, home=folder / "home"), log
+
+    def _wait_for_both(self, folder: Path) -> None:
+        deadline = time.monotonic() + 180
+        while True:
+            words = [sys.executable, "-m", "headstart", "cluster", "status", self.address]
+            asked = self.head.begin(*words, log=folder / "status.log", home=folder / "home")
+            out, _ = asked.communicate(timeout=120)
+            if asked.returncode == 0 and self.other.address in out:
+                return
+            assert time.monotonic() < deadline, (out, (folder / "status.log").read_text())
+
+
+@pytest.fixture
+def hosts(pictures: Path, tmp_path: Path) -> Iterator[Hosts]:
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("needs Linux, root and the program ip")
+    try:
+        run_ip("netns", "add", "headstart-trial")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no network namespaces here: {error.stderr!r}")
+    run_ip("netns", "del", "headstart-trial")
+    with ExitStack() as stack:
+        yield Hosts(pictures, tmp_path, stack)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..., Path]) -> Path:
+    folder = draw_folder(tmp_path_factory.mktemp("data") / "shapes", per_class=PER_CLASS)
+    (folder / "disc" / "0003.png").write_bytes(b"no picture")
+    return folder
+
+
+def embed_words(pictures: Path, out: Path) -> Sequence[str | Path]:
+    return [
+        "embed",
+        pictures,
+        "--models",
+        "efficientnet_lite0",
+        "--resolution",
+        "224",
+        "--json",
+        "--out",
+        out,
+    ]
+
+
+@pytest.fixture(scope="module")
+def here(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The features that one process computes."""
+    out = tmp_path_factory.mktemp("here") / "here.npz"
+    words = [sys.executable, "-m", "headstart", *map(str, embed_words(pictures, out))]
+    subprocess.run(words, check=True, capture_output=True)
+    return out
+
+
+def assert_same(one: Path, other: Path) -> None:
+    first, second = np.load(one), np.load(other)
+    assert first["ids"].tolist() == second["ids"].tolist()
+    a, b = first["features"], second["features"]
+    cosines = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    assert cosines.min() > 0.9999
+
+
+def assert_ends_like(process: "subprocess.Popen[str]", log: Path, here: Path, there: Path) -> None:
+    out, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, log.read_text()
+    assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - NUM_UNREADABLE
+    assert_same(here, there)
+
+
+@pytest.mark.heavy
+def test_hosts_that_do_not_see_the_pictures_share_the_work(
+    hosts: Hosts, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    process, log = hosts.begin(*embed_words(pictures, tmp_path / "there.npz"), folder=tmp_path)
+    assert_ends_like(process, log, here, tmp_path / "there.npz")
+    said = log.read_text()
+    assert hosts.head.address in said
+    assert hosts.other.address in said
+
+
+@pytest.mark.heavy
+def test_a_cut_wire_costs_the_pieces_behind_it(
+    hosts: Hosts, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    process, log = hosts.begin(*embed_words(pictures, tmp_path / "there.npz"), folder=tmp_path)
+    deadline = time.monotonic() + 300
+    while "embedding with" not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+    hosts.other.cut()
+    assert_ends_like(process, log, here, tmp_path / "there.npz")
