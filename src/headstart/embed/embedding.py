@@ -18,7 +18,7 @@ from headstart.data.scan import scan
 from headstart.data.shards import shards
 from headstart.embed.cache import EmbeddingCache
 from headstart.embed.check import spread_sample
-from headstart.embed.embedder import BATCHES_PER_PIECE, EmbeddedBatch, Embedder
+from headstart.embed.embedder import EmbeddedBatch, Embedder, piece_size
 from headstart.embed.group import EmbedderGroup, fitting_groups
 from headstart.embed.matrix import empty_matrix, select_rows
 from headstart.embed.pixels import PixelStore
@@ -290,8 +290,8 @@ def _cut(pictures: ImageDataset, plans: Sequence[Plan], runner: Runner) -> Itera
     """Yield the pieces that a runner is given: whole batches, the same ones wherever they are run."""
     if runner.is_local:
         return iter((pictures,))
-    num_batches = -(-BATCHES_PER_PIECE // len(plans))  # each piece is for all of them
-    return shards(pictures, num_batches * max(plan.batch_size for plan in plans))
+    largest_batch = max(plan.batch_size for plan in plans)
+    return shards(pictures, piece_size(largest_batch, num_networks=len(plans)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

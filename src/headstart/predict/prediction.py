@@ -20,7 +20,7 @@ from headstart.data.shards import shards
 from headstart.data.stream import unlabelled
 from headstart.embed.check import Check, spread_sample
 from headstart.embed.decoding import DecodedBatch, Decoding, decode_batches
-from headstart.embed.embedder import BATCHES_PER_PIECE, EmbeddedBatch, Embedder
+from headstart.embed.embedder import EmbeddedBatch, Embedder, piece_size
 from headstart.embed.group import EmbedderGroup
 from headstart.embed.pace import Pace
 from headstart.embed.plan import PlanOptions, choose_plan
@@ -182,7 +182,7 @@ def _stream_elsewhere(
     embedder.plan = plan
     what = f"predicting with {classifier.name}"
     progress.start(what, unit="pictures")
-    pieces = _cut(chain(first, others), source, BATCHES_PER_PIECE * plan.batch_size)
+    pieces = _cut(chain(first, others), source, piece_size(plan.batch_size))
     for _, batch in runner.map(group, pieces, what=what):
         yield from _rows(classifier, batch.features if batch.ids else None, batch)
         progress.advance(len(batch.order))
