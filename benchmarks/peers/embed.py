@@ -194,12 +194,14 @@ def run_headstart(spec: dict[str, Any], clock: Clock, extra: dict[str, Any]) -> 
     import torch  # noqa: F401
 
     import headstart as hs
+    from headstart.embed import PlanOptions
 
     embed, load, open_dataset = hs.embed, hs.load, hs.open_dataset
+    options = PlanOptions(precision=spec["precision"])
     clock.end("import")
     classifier = load(spec["headstart"])
     clock.end("load")
-    embeddings = embed(classifier, open_dataset(spec["folder"]))
+    embeddings = embed(classifier, open_dataset(spec["folder"]), options=options)
     clock.end("embed")
     if embeddings.num_computed != len(embeddings.ids):
         sys.exit("some features came from a cache; the home of this turn was not empty")

@@ -49,6 +49,15 @@ def saved_model(tmp_path_factory: pytest.TempPathFactory, tiny_models: tuple[str
     return folder
 
 
+@pytest.mark.parametrize("command", ["compare", "embed", "probe"])
+def test_options_that_contradict_each_other_are_told_before_pictures_are_read(
+    headstart: Callable, pictures: Path, command: str
+) -> None:
+    said = headstart(command, pictures, "--plan", "exact", "--precision", "bf16")
+    assert_clear_error(said, names="the exact plan computes in fp32, not in bf16", hint="--precision")
+    assert "reading the pictures" not in said.err
+
+
 def bomb() -> bytes:
     """A PNG of a few dozen bytes that declares 60,000 x 60,000 pixels."""
 

@@ -40,6 +40,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[...
 def test_features_are_those_of_one_process(
     tiny: Classifier, pictures: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("headstart.embed.embedder._PICTURES_PER_PIECE", 256)
     dataset = open_dataset(pictures)
     large = choose_resolution(tiny.preprocessing, sample_sides(dataset), resolution=320)  # in small batches
     network = tiny.with_preprocessing(large)

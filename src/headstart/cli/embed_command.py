@@ -55,6 +55,7 @@ def embed_pictures(
     resolutions = opt.parse_resolutions(resolution)
     if len(resolutions) != 1:
         raise InputError(f"--resolution {resolution}: embed takes one resolution")
+    options = PlanOptions(device=device, precision=precision, plan=plan)
     with show_progress() as progress:
         resolve(models)  # a mistyped name is told before pictures are read
         drawn = open_sample(data, sample=opt.parse_sample(sample), seed=seed).dataset
@@ -76,7 +77,6 @@ def embed_pictures(
             pictures = scan(
                 drawn, max_unreadable=max_unreadable, keeper=store, runner=runner, progress=progress
             ).dataset
-            options = PlanOptions(device=device, precision=precision, plan=plan)
             embeddings = embed(
                 classifier, pictures, options=options, store=store, runner=runner, progress=progress
             )

@@ -49,6 +49,7 @@ def evaluate_model(
     from headstart.models import load
     from headstart.predict import open_labelled, predict_labelled
 
+    options = PlanOptions(device=device, precision=precision, plan=plan)
     with show_progress() as progress:
         classifier = load(model, progress=progress)
         pictures = open_labelled(
@@ -59,7 +60,6 @@ def evaluate_model(
             max_unreadable=max_unreadable,
             progress=progress,
         )
-        options = PlanOptions(device=device, precision=precision, plan=plan)
         probabilities, labels = predict_labelled(
             classifier, pictures.dataset, options=options, progress=progress
         )

@@ -64,10 +64,10 @@ def predict_pictures(
     form = _form(csv=csv, json=json, parquet=parquet, out=out)
     smallest = _parse_threshold(threshold)
     paths = _paths_from_stdin() if pictures == ["-"] else pictures
+    options = PlanOptions(device=device, precision=precision, plan=plan)
     num_read = unread = unlike = 0
     with show_progress() as progress:
         classifier = load(model, progress=progress)
-        options = PlanOptions(device=device, precision=precision, plan=plan)
         with (
             open_runner(cluster, progress) as runner,
             open_output(form, parquet or out, top=top) as write,

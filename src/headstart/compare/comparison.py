@@ -194,7 +194,8 @@ def _audit(comparison: Comparison, splits: Splits, options: CompareOptions, prog
 
 
 def _check(options: CompareOptions) -> None:
-    """Raise InputError where an option names nothing."""
+    """Raise InputError where an option names nothing, or two contradict each other."""
+    plan_options(options)
     if not options.resolutions:
         raise InputError("no resolution was given", hint="give sides in pixels, 'native' or 'auto'")
     for name in ("fits", "feature_points", "batch_norms"):

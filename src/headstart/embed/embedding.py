@@ -112,7 +112,7 @@ def embed(
 
     Raises:
         DataError: too many pictures cannot be read.
-        InputError: the device is not here, or the exact plan was asked for in another precision than fp32.
+        InputError: the device is not here.
         StorageError: the cache cannot be written; what was written before stays.
 
     Source: rows are computed in batches that depend on the order alone, so a run that was killed goes on with

@@ -42,11 +42,20 @@ class PlanOptions:
         precision: "auto" is the fastest that the device is built for and that passes the check.
         plan: "fast" allows everything that passes the check; "exact" is float32, one operation after another
             as the network was written, on pixels of the reference decoder: the same bits every time.
+
+    Raises:
+        InputError: the exact plan was asked for in another precision than fp32.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     plan: Literal["fast", "exact"] = "fast"
+
+    def __post_init__(self) -> None:
+        if self.plan == "exact" and self.precision in ("bf16", "fp16"):
+            raise InputError(
+                f"the exact plan computes in fp32, not in {self.precision}", hint="leave --precision out"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +167,6 @@ def choose_plan(
     """
     device = choose_device(options)
     if options.plan == "exact":
-        if options.precision in ("bf16", "fp16"):
-            raise InputError(
-                f"the exact plan computes in fp32, not in {options.precision}", hint="leave --precision out"
-            )
         return exact_plan(preprocessing, device=device, reason="asked for")
     refused: list[str] = []
     for plan in _candidates(preprocessing, device, options):
