@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from embedding import GOALS, OURS
+from embedding import GOAL_IN_FLOAT32, GOALS, OURS
 from svg import Bar, BarPanel, draw_bars
 
 
@@ -52,8 +52,10 @@ def read_panels(results: Path) -> list[BarPanel]:
         record = json.loads(path.read_text(encoding="utf-8"))
         for result in record["models"]:
             model = result["model"]
-            title = f"{model}, {result['num_images']} photographs / headstart{where(record)}"
-            panels.append(peers_panel(title, result, GOALS[model]))
+            in_float32 = record["options"].get("precision") == "fp32"
+            how = " in float32" if in_float32 else ""
+            title = f"{model}, {result['num_images']} photographs / headstart{how}{where(record)}"
+            panels.append(peers_panel(title, result, GOAL_IN_FLOAT32 if in_float32 else GOALS[model]))
     for path in list_records(results, "photos"):
         record = json.loads(path.read_text(encoding="utf-8"))
         for result in record["models"]:

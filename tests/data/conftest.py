@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from proxy import Proxy
+from s3_server import s3_server
 
 
 def png_bytes(seed=0, *, size=(12, 10)):
@@ -108,21 +109,19 @@ def web(serve, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def moto_server():
+def s3_address():
     """A server that answers as S3 does."""
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    yield "{}:{}".format(*server.get_host_and_port())
-    server.stop()
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture
-def s3(moto_server, monkeypatch, serve):
+def s3(s3_address, monkeypatch, serve):
     """Return a function that fills a new bucket, and the proxy between it and who reads it."""
     import boto3
     from s3fs import S3FileSystem
 
-    proxy = serve(Proxy(moto_server))
+    proxy = serve(Proxy(s3_address))
     for name, value in {
         "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
         "AWS_SECRET_ACCESS_KEY": "very-secret-key",
@@ -132,7 +131,7 @@ def s3(moto_server, monkeypatch, serve):
     }.items():
         monkeypatch.setenv(name, value)
     S3FileSystem.clear_instance_cache()  # its address is no part of what tells instances apart
-    client = boto3.client("s3", endpoint_url=f"http://{moto_server}")
+    client = boto3.client("s3", endpoint_url=f"http://{s3_address}")
     buckets = []
 
     def fill(files):

@@ -85,7 +85,8 @@ def best_peer(model: dict[str, Any]) -> float:
     [
         ("JPEG files to features", ("embedding.json",)),
         ("the same, vit_small", ("embedding_vit.json",)),
-        ("the same, resnet50", ("embedding_400.json",)),
+        ("the same, resnet50", ("embedding_2000.json",)),
+        ("in float32", ("embedding_fp32.json",)),
         ("the same on an H200", ("embedding_h200.json", "embedding_resnet50_h200.json")),
         ("photographs", ("photos.json",)),
         ("fine-tuning against", ("fine_tuning.json",)),
@@ -95,6 +96,14 @@ def test_speed_against_the_best_peer(words: str, names: tuple[str, ...]) -> None
     kept = [best_peer(model) for name in names for model in record(name)["models"]]
     said = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", row_of(words)[3])]
     assert said == pytest.approx(kept, abs=0.06)
+
+
+def test_several_networks_at_once() -> None:
+    _, _, goal, found, reached = row_of("three networks at once")
+    kept = record("many_models.json")
+    assert float(found) == pytest.approx(kept["ratio"]["median"], abs=0.006)
+    assert goal.endswith(f"{kept['goal']} times")
+    assert reached == ("yes" if kept["ratio"]["median"] <= kept["goal"] else "no")
 
 
 def test_the_service() -> None:

@@ -15,7 +15,7 @@ from headstart.core.errors import DataError
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import open_dataset
 from headstart.data.scan import scan
-from headstart.embed import choose_resolution, embed, embed_all, fitting_groups, sample_sides
+from headstart.embed import choose_resolution, embed, embed_all, embedder, fitting_groups, sample_sides
 from headstart.embed.check import smallest_cosine
 from headstart.models import Classifier, load, save_folder
 from headstart.predict import predict
@@ -40,7 +40,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[...
 def test_features_are_those_of_one_process(
     tiny: Classifier, pictures: Path, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart.embed.embedder._PICTURES_PER_PIECE", 256)
+    monkeypatch.setattr(embedder, "_PICTURES_PER_PIECE", 256)
     dataset = open_dataset(pictures)
     large = choose_resolution(tiny.preprocessing, sample_sides(dataset), resolution=320)  # in small batches
     network = tiny.with_preprocessing(large)

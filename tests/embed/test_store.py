@@ -1,6 +1,7 @@
 """Features that several machines share: written once, read by all, believed only where they are whole."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from copying_runner import CopyingRunner
+from s3_server import s3_server
 
 from headstart.core.digest import digest_bytes
 from headstart.core.errors import InputError, StorageError
@@ -38,22 +40,17 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         pytest.importorskip("fsspec")
         yield f"memory://{tmp_path.name}"
         return
-    moto = pytest.importorskip("moto.server")
     boto = pytest.importorskip("botocore.session")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    pytest.importorskip(
-        "s3fs"
-    ).S3FileSystem.clear_instance_cache()  # one of another test knows another server
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    # One of another test knows another server.
+    pytest.importorskip("s3fs").S3FileSystem.clear_instance_cache()
+    bucket = f"features-{secrets.token_hex(4)}"
+    with s3_server() as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{address}")
         patch.setenv("AWS_ACCESS_KEY_ID", "someone")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        boto.get_session().create_client("s3").create_bucket(Bucket="features")
-        yield "s3://features/embeddings"
-    server.stop()
+        boto.get_session().create_client("s3").create_bucket(Bucket=bucket)
+        yield f"s3://{bucket}/embeddings"
 
 
 def features_of(num_rows: int) -> np.ndarray:
