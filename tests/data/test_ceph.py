@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from s3_server import CREDENTIALS, VARIABLE
 
-PROGRAMS = ("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
+PROGRAMS = ("ceph", "ceph-authtool", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin")
 TESTS = Path(__file__).parents[1]
 
 _SETTINGS = """
@@ -23,9 +23,6 @@ _SETTINGS = """
 fsid = {fsid}
 mon host = [v2:127.0.0.1:{mon}]
 public addr = 127.0.0.1
-auth cluster required = none
-auth service required = none
-auth client required = none
 mon allow pool size one = true
 mon max pg per osd = 1000
 osd pool default size = 1
@@ -42,7 +39,7 @@ log file = {folder}/$name.log
 mon data = {folder}/mon
 osd data = {folder}/osd
 keyring = {folder}/keyring
-[client.rgw]
+[client.admin]
 rgw frontends = beast endpoint=127.0.0.1:{gateway}
 rgw data = {folder}/rgw
 """
@@ -57,19 +54,23 @@ class Ceph:
         fsid = uuid.uuid4()
         for each in ("mon", "osd", "rgw"):
             (folder / each).mkdir()
-        (folder / "keyring").touch()
         settings = _SETTINGS.format(fsid=fsid, mon=mon, gateway=gateway, folder=folder)
         (folder / "ceph.conf").write_text(settings)
         self.address = f"127.0.0.1:{gateway}"
         place = f"[v2:127.0.0.1:{mon}]"
         self.run("monmaptool", "--create", "--fsid", fsid, "--addv", "a", place, folder / "monmap")
-        self.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", folder / "monmap")
+        self.run("ceph-authtool", "--create-keyring", folder / "keyring")
+        for name in ("mon.", "client.admin", "osd.0"):
+            rights = [word for what in ("mon", "osd") for word in ("--cap", what, "allow *")]
+            self.run("ceph-authtool", folder / "keyring", "--gen-key", "-n", name, *rights)
+        keys = ["--keyring", folder / "keyring"]
+        self.run("ceph-mon", "--mkfs", "-i", "a", "--monmap", folder / "monmap", *keys)
         self.begin("ceph-mon", "-f", "-i", "a")
         self.run("ceph", "osd", "new", fsid)
         self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", fsid)
         self.run("ceph", "osd", "crush", "add", "osd.0", "1.0", "root=default")
         self.begin("ceph-osd", "-f", "-i", "0")
-        self.begin("radosgw", "-f", "-n", "client.rgw")
+        self.begin("radosgw", "-f", "-n", "client.admin")
         wait_until(lambda: is_listening(gateway))
         self.run("radosgw-admin", "user", "create", "--uid=lab", "--display-name=lab")
         for key, secret in CREDENTIALS.items():
