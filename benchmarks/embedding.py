@@ -78,7 +78,7 @@ PEER_NAMES = [
 ]
 
 
-def make_spec(model: str, folder: Path, work: Path, weights: Path, precision: str) -> dict[str, Any]:
+def make_spec(model: str, folder: Path, work: Path, weights: Path, precision: str = "auto") -> dict[str, Any]:
     """Return what every peer is told: pictures, tensors, and the preprocessing of the model's row."""
     row = f"timm/{TIMM_NAMES[model]}@{weights}"
     preprocessing = find_model(row).weights.preprocessing
