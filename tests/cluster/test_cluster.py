@@ -8,19 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from cluster_runs import MODEL, PER_CLASS, assert_ends_like, assert_same, embed_words, run_here, wait_for
 from proxy import Proxy
 
 pytest.importorskip("ray")
-
-
-MODEL = "efficientnet_lite0"
-PER_CLASS = 1000  # 3,000 pictures: three pieces of 1,024 at 224 pixels
 
 
 # No node can read a picture, as this has it.
@@ -142,22 +139,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     started.stop()
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..., Path]) -> Path:
-    """Three classes; one picture cannot be read."""
-    folder = draw_folder(tmp_path_factory.mktemp("data") / "shapes", per_class=PER_CLASS)
-    (folder / "disc" / "0003.png").write_bytes(b"no picture")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def here(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The features that one process computes."""
-    folder = tmp_path_factory.mktemp("here")
-    run_here("embed", pictures, "--models", MODEL, "--resolution", "224", "--out", folder / "here.npz")
-    return folder / "here.npz"
-
-
 def is_alive(process_id: int) -> bool:
     try:
         return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
@@ -165,45 +146,17 @@ def is_alive(process_id: int) -> bool:
         return False
 
 
-def run_here(*words: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "headstart", *map(str, words)], check=True, capture_output=True)
-
-
-def embed_words(pictures: Path, out: Path) -> list[str | Path]:
-    options = ["--models", MODEL, "--resolution", "224", "--cluster", "auto", "--json"]
-    return ["embed", pictures, *options, "--out", out]
+def on_cluster(pictures: Path, out: Path) -> list[str | Path]:
+    return [*embed_words(pictures, out), "--cluster", "auto"]
 
 
 def begin_embedding(cluster: Cluster, pictures: Path, folder: Path) -> tuple["subprocess.Popen[str]", Path]:
     """Start to embed, and return the command and its log when pictures go through the network."""
     log = folder / "log"
-    process = cluster.begin(*embed_words(pictures, folder / "there.npz"), home=folder / "home", log=log)
+    words = on_cluster(pictures, folder / "there.npz")
+    process = cluster.begin(*words, home=folder / "home", log=log)
     wait_for(log, "embedding with")
     return process, log
-
-
-def assert_same(one: Path, other: Path) -> None:
-    first, second = np.load(one), np.load(other)
-    assert first["ids"].tolist() == second["ids"].tolist()
-    assert first["labels"].tolist() == second["labels"].tolist()
-    a, b = first["features"], second["features"]
-    cosines = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-    assert cosines.min() > 0.9999
-
-
-def assert_ends_like(process: "subprocess.Popen[str]", log: Path, here: Path, there: Path) -> None:
-    """Wait for a command, which must succeed and write the features that one process computes."""
-    out, _ = process.communicate(timeout=900)
-    assert process.returncode == 0, log.read_text()
-    assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - 1
-    assert_same(here, there)
-
-
-def wait_for(log: Path, text: str) -> None:
-    deadline = time.monotonic() + 300
-    while text not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
 
 
 def workers_of(cluster: Cluster) -> list[psutil.Process]:
@@ -225,7 +178,7 @@ def workers_of(cluster: Cluster) -> list[psutil.Process]:
 def test_features_are_those_of_one_process(
     cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
-    out = cluster.run(*embed_words(pictures, tmp_path / "there.npz"), home=tmp_path / "home")
+    out = cluster.run(*on_cluster(pictures, tmp_path / "there.npz"), home=tmp_path / "home")
     record = json.loads(out)
     assert record["num_computed"] == record["num_pictures"] == 3 * PER_CLASS - 1
     assert [each["id"] for each in record["excluded"]] == ["disc/0003.png"]
@@ -321,7 +274,7 @@ def test_a_killed_driver_goes_on_where_it_was(
     cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
     log, home = tmp_path / "log", tmp_path / "home"
-    words = embed_words(pictures, tmp_path / "there.npz")
+    words = on_cluster(pictures, tmp_path / "there.npz")
     process = cluster.begin(*words, home=home, log=log)
     deadline = time.monotonic() + 300
     while not list(home.glob("embeddings/*/rows-*")):
@@ -415,7 +368,7 @@ def test_when_no_worker_comes_back_that_is_told_and_what_was_done_is_kept(
     own_cluster: Cluster, cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
     log, home = tmp_path / "log", tmp_path / "home"
-    words = embed_words(pictures, tmp_path / "there.npz")
+    words = on_cluster(pictures, tmp_path / "there.npz")
     process = own_cluster.begin(*words, home=home, log=log, program=("-c", _IMPATIENT))
     deadline = time.monotonic() + 300
     while not list(home.glob("embeddings/*/rows-*")):
@@ -455,7 +408,7 @@ def test_a_store_that_does_not_answer_for_a_while_costs_only_that(
     monkeypatch.setenv("HEADSTART_STORE", "s3://lab/features")
     try:
         log = tmp_path / "log"
-        words = ["embed", "s3://lab/shapes.zip", *embed_words(pictures, tmp_path / "there.npz")[2:]]
+        words = ["embed", "s3://lab/shapes.zip", *on_cluster(pictures, tmp_path / "there.npz")[2:]]
         process = started.begin(*words, home=tmp_path / "home", log=log)
         wait_for(log, "embedding with")
         proxy.fault = lambda method, path: 503

@@ -4,7 +4,6 @@ What a cluster of processes on the loopback address cannot show is shown here: h
 be cut, and do not see each other's files.
 """
 
-import json
 import os
 import secrets
 import shlex
@@ -13,19 +12,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import pytest
+from cluster_runs import assert_ends_like, embed_words, wait_for
 
 pytest.importorskip("ray")
 
-PER_CLASS = 1000  # 3,000 pictures: three pieces of 1,024 at 224 pixels
-NUM_UNREADABLE = 1
 NETWORK = "10.213.77"
-RAY_FILES = Path("/tmp/ray")
 ENVIRONMENT = {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": secrets.token_hex(32),
@@ -43,14 +40,18 @@ class Host:
 
     Args:
         number: the last part of its address.
+        ray_files: Ray's folder, of the same path on all hosts.
         hidden: folders of which it sees nothing: what is in them is another host's.
     """
 
-    def __init__(self, number: int, bridge: str, stack: ExitStack, *, hidden: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, number: int, bridge: str, stack: ExitStack, *, ray_files: Path, hidden: Sequence[Path] = ()
+    ) -> None:
         self.address = f"{NETWORK}.{number}"
         self._name = f"{bridge}-{number}"
         self._wire = f"{bridge}w{number}"
         self._hidden = hidden
+        self._environment = {**os.environ, **ENVIRONMENT, "RAY_TMPDIR": str(ray_files)}
         run_ip("netns", "add", self._name)
         stack.callback(run_ip, "netns", "del", self._name)
         run_ip("link", "add", self._wire, "type", "veth", "peer", "name", "eth0", "netns", self._name)
@@ -76,7 +77,7 @@ class Host:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, **ENVIRONMENT, "HEADSTART_HOME": str(home)},
+                env={**self._environment, "HEADSTART_HOME": str(home)},
                 start_new_session=True,
             )
 
@@ -96,14 +97,15 @@ class Hosts:
     """Two hosts with a node of Ray each; commands are given on the first."""
 
     def __init__(self, pictures: Path, folder: Path, stack: ExitStack) -> None:
-        RAY_FILES.mkdir(exist_ok=True)
+        # Ray's sockets lie there: the path must be short, and the same on all hosts.
+        ray_files = Path(stack.enter_context(TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True)))
         bridge = f"hs{os.getpid() % 100000}"
         run_ip("link", "add", bridge, "type", "bridge")
         stack.callback(run_ip, "link", "del", bridge)
         run_ip("address", "add", f"{NETWORK}.1/24", "dev", bridge)
         run_ip("link", "set", bridge, "up")
-        self.head = Host(2, bridge, stack)
-        self.other = Host(3, bridge, stack, hidden=[pictures, RAY_FILES])
+        self.head = Host(2, bridge, stack, ray_files=ray_files)
+        self.other = Host(3, bridge, stack, ray_files=ray_files, hidden=[pictures, ray_files])
         self.address = f"{self.head.address}:6379"
         for host in (self.head, self.other):
             host.join(self.head, folder, stack)
@@ -139,51 +141,6 @@ def hosts(pictures: Path, tmp_path: Path) -> Iterator[Hosts]:
         yield Hosts(pictures, tmp_path, stack)
 
 
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory, draw_folder: Callable[..., Path]) -> Path:
-    folder = draw_folder(tmp_path_factory.mktemp("data") / "shapes", per_class=PER_CLASS)
-    (folder / "disc" / "0003.png").write_bytes(b"no picture")
-    return folder
-
-
-def embed_words(pictures: Path, out: Path) -> Sequence[str | Path]:
-    return [
-        "embed",
-        pictures,
-        "--models",
-        "efficientnet_lite0",
-        "--resolution",
-        "224",
-        "--json",
-        "--out",
-        out,
-    ]
-
-
-@pytest.fixture(scope="module")
-def here(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The features that one process computes."""
-    out = tmp_path_factory.mktemp("here") / "here.npz"
-    words = [sys.executable, "-m", "headstart", *map(str, embed_words(pictures, out))]
-    subprocess.run(words, check=True, capture_output=True)
-    return out
-
-
-def assert_same(one: Path, other: Path) -> None:
-    first, second = np.load(one), np.load(other)
-    assert first["ids"].tolist() == second["ids"].tolist()
-    a, b = first["features"], second["features"]
-    cosines = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-    assert cosines.min() > 0.9999
-
-
-def assert_ends_like(process: "subprocess.Popen[str]", log: Path, here: Path, there: Path) -> None:
-    out, _ = process.communicate(timeout=900)
-    assert process.returncode == 0, log.read_text()
-    assert json.loads(out)["num_pictures"] == 3 * PER_CLASS - NUM_UNREADABLE
-    assert_same(here, there)
-
-
 @pytest.mark.heavy
 def test_hosts_that_do_not_see_the_pictures_share_the_work(
     hosts: Hosts, pictures: Path, here: Path, tmp_path: Path
@@ -200,9 +157,6 @@ def test_a_cut_wire_costs_the_pieces_behind_it(
     hosts: Hosts, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
     process, log = hosts.begin(*embed_words(pictures, tmp_path / "there.npz"), folder=tmp_path)
-    deadline = time.monotonic() + 300
-    while "embedding with" not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
+    wait_for(log, "embedding with")
     hosts.other.cut()
     assert_ends_like(process, log, here, tmp_path / "there.npz")

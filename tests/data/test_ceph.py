@@ -1,7 +1,6 @@
 """What is tested on an imitation of S3, once more on a server that others run: Ceph's gateway, radosgw."""
 
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -11,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from s3_server import CREDENTIALS, VARIABLE
@@ -115,11 +115,9 @@ def gateway() -> Iterator[str]:
     missing = [each for each in PROGRAMS if shutil.which(each) is None]
     if missing:
         pytest.skip(f"needs Debian's packages ceph-mon, ceph-osd and radosgw: no {missing[0]}")
-    folder = Path("/tmp") / f"ceph-{secrets.token_hex(4)}"  # the path of a socket must be short
-    folder.mkdir()
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        yield Ceph(folder, stack).address
+    # Not pytest's folder: the path of a socket must be short.
+    with TemporaryDirectory(prefix="ceph", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+        yield Ceph(Path(folder), stack).address
 
 
 @pytest.mark.heavy

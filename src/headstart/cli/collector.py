@@ -12,18 +12,23 @@ from contextlib import contextmanager
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
     """Collect nothing until `wake_collector` is called, and leave the collector as it was found."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.unfreeze()
-        gc.enable()
+        if was_enabled:
+            gc.enable()
+        else:
+            gc.disable()
 
 
 def wake_collector() -> None:
-    """Collect from here on what is made from here on."""
-    gc.freeze()
-    gc.enable()
+    """Let a collector at rest collect from here on what is made from here on."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def forget_all() -> None:
