@@ -94,6 +94,13 @@ def test_networks_are_together_as_far_as_there_is_room() -> None:
     assert not list(fitting_groups([]))
 
 
+def test_pieces_are_whole_batches_and_not_too_small() -> None:
+    assert embedder.piece_size(32) == 1024
+    assert embedder.piece_size(8) == 1024  # of large pictures
+    assert embedder.piece_size(1024) == 32 * 1024
+    assert embedder.piece_size(32, num_networks=3) == 11 * 32
+
+
 def test_pieces_do_not_depend_on_the_workers(tiny: Classifier, pictures: Path) -> None:
     few, many = CopyingRunner(), CopyingRunner()
     many.num_workers = 7
