@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 
 from headstart.core.errors import InputError
 from headstart.evaluate import paired_difference, repeated_accuracy, repeated_difference, wilson
+from headstart.evaluate.intervals import score_interval
 
 
 def deal(generator, *, num_repeats, n, num_folds=5):
@@ -90,12 +91,13 @@ def test_is_wilsons_interval_of_the_fitted_share_with_room_for_the_learning_curv
     assert (found.n, found.method) == (100, "repeated")
 
 
-def test_difference_is_the_adjusted_wald_interval_widened_by_the_fitted_share():
+def test_difference_has_the_interval_of_as_many_pictures_as_a_fit_saw():
     a, folds = answers(n=100, accuracy=0.8, seed=0, num_repeats=1)
     b, _ = answers(n=100, accuracy=0.7, seed=1, num_repeats=1)
-    found, bare = repeated_difference(a, b, folds), paired_difference(a[0], b[0])
-    assert found.value == pytest.approx(bare.value)
-    assert found.high - found.low == pytest.approx((bare.high - bare.low) / math.sqrt(0.8))
+    found, differences = repeated_difference(a, b, folds), a[0].astype(float) - b[0]
+    ends = score_interval(differences.mean(), np.square(differences).mean(), 80)
+    assert (found.low, found.high) == pytest.approx(ends)
+    assert found.value == pytest.approx(differences.mean())
     assert (found.confidence, found.n) == (0.95, 100)
 
 

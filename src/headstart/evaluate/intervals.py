@@ -1,5 +1,6 @@
-"""95 % intervals: Wilson's for a share, the bootstrap for everything else."""
+"""95 % intervals: Wilson's for a share, Tango's for a difference, the bootstrap for everything else."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
@@ -18,6 +19,7 @@ NUM_RESAMPLES = 1000
 """Resamples of a bootstrap: enough for 95 % intervals.
 Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap"."""
 
+_PRECISION = 1e-12  # of the ends of a score interval
 _CELLS_AT_ONCE = 2**20  # elements of one array of resamples: 8 MiB, about 64 MiB with the temporaries
 
 
@@ -59,6 +61,49 @@ def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
     # Rounding can leave 1e-17 between the end of an interval and 0, 1 or the value itself.
     low, high = max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
     return Estimate(value=share, low=low, high=high, n=round(n), method="wilson")
+
+
+def score_interval(
+    value: float, mean_square: float, n: float, *, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return the ends of Tango's score interval of a paired difference: what Wilson's is to a share.
+
+    It holds every difference from which the measured one is less than z standard errors away, the error
+    being that of the most likely pictures for which that difference is true. Whether 0 is in it is
+    McNemar's test.
+
+    Args:
+        value: mean of the pictures' differences, in [-1, 1].
+        mean_square: mean of their squares: where each is -1, 0 or 1, the share of pictures that tell the two
+            apart. At least the size of `value`; less, as weights or averages give it, counts as that.
+        n: number of pictures, above 0; need not be whole, see `wilson`.
+        confidence: of the interval, between 0 and 1.
+
+    Returns:
+        The lower and the upper end, in [-1, value] and [value, 1].
+
+    Source: Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the
+        paired-sample design", https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<891::AID-SIM780>3.0.CO;2-B
+    """
+    z, apart = critical_value(confidence), max(mean_square, abs(value))
+
+    def holds(difference: float) -> bool:
+        linear = (2 - value) * difference - apart
+        constant = (value - apart) / 2 * difference * (1 - difference)
+        # The most likely share of pictures that B alone has right.
+        lost = (sqrt(max(0.0, linear**2 - 8 * constant)) - linear) / 4
+        variance = (2 * lost + difference * (1 - difference)) / n
+        return abs(value - difference) <= z * sqrt(max(0.0, variance))
+
+    return _border(holds, value, -1.0), _border(holds, value, 1.0)
+
+
+def _border(holds: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Return the last number for which `holds` is true on the way from `inside` to `outside`."""
+    while abs(outside - inside) > _PRECISION:
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if holds(middle) else (inside, middle)
+    return inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,9 +40,11 @@ def paired_difference(
 ) -> PairedDifference:
     """Return the accuracy of A minus that of B on the same pictures, with an interval.
 
-    The interval is Wald's after 1/2 was added to each cell of the 2x2 table of who was right: two pictures
-    more, of which each side wins half a one. Written in sums of differences it holds for averages over
-    repeats too; then it covers the choice of pictures, not the choice of folds.
+    The interval is Tango's, from how many pictures A alone and B alone was right on. Written in means of
+    differences and of their squares it holds for averages over repeats too; then it covers the choice of
+    pictures, not the choice of folds. It keeps its error rate where few pictures tell the two apart, nearly
+    all for one side, and at the tiny rates of many looks. (Agresti and Min's adjusted Wald interval does not:
+    of 150 pictures, 3.5 % for one side and 0.5 % for the other, it missed in 0.5 % in place of 0.01 %.)
 
     Args:
         correct_a: of shape (N,), how right A was on each picture: 0 or 1, or an average over repeats.
@@ -52,8 +54,7 @@ def paired_difference(
     Raises:
         InputError: the shapes differ, there is no picture, or a value is not in [0, 1].
 
-    Source: Agresti and Min 2005, "Simple improved confidence intervals for comparing matched proportions",
-        https://doi.org/10.1002/sim.1781, their adjusted Wald interval.
+    Source: see `headstart.evaluate.intervals.score_interval`.
     """
     a, b = (check_correctness(each, ("N",)) for each in (correct_a, correct_b))
     if a.shape != b.shape:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from headstart.core.errors import InputError
 from headstart.evaluate.correctness import check_correctness
-from headstart.evaluate.intervals import Floats, critical_value, wilson
+from headstart.evaluate.intervals import Floats, score_interval, wilson
 from headstart.evaluate.records import Estimate, PairedDifference
 
 
@@ -74,7 +74,7 @@ def repeated_difference(
     """Return the cross-validated accuracy of A minus B, with an interval for the models that are kept.
 
     What the interval is to cover is the difference in accuracy, on new pictures, of the two models fitted on
-    all N pictures. It is that of `paired_difference` (Agresti and Min's), with the mean square of single
+    all N pictures. It is that of `paired_difference` (Tango's), with the mean square of single
     predictions' differences, not of their averages over repeats, which miss what a fit on other pictures
     changes; and with its variance divided by the share of pictures that a fit saw, as in `repeated_accuracy`.
     Nothing allows for learning curves: they move both models, and it is not known which one more.
@@ -92,24 +92,16 @@ def repeated_difference(
     Raises:
         InputError: the shapes differ, a value is out of its range, or a repeat has one fold only.
 
-    Source: as `repeated_accuracy`; Agresti and Min 2005, https://doi.org/10.1002/sim.1781.
+    Source: as `repeated_accuracy`.
     """
     a, b = (check_correctness(each, ("R", "N")) for each in (correct_a, correct_b))
     if a.shape != b.shape:
         raise InputError(f"correctness of shapes {a.shape} and {b.shape} was given, expected the same shape")
     share, differences = _fitted_share(a, folds), a - b
     num_pictures, value = a.shape[1], float(differences.mean())
-    adjusted_n = num_pictures + 2
-    centre = value * num_pictures / adjusted_n
-    mean_square = (float(np.square(differences).mean()) * num_pictures + 1) / adjusted_n
-    half = critical_value(confidence) * sqrt((mean_square - centre**2) / (adjusted_n * share))
-    return PairedDifference(
-        value=value,
-        low=max(-1.0, min(centre - half, value)),
-        high=min(1.0, max(centre + half, value)),
-        confidence=confidence,
-        n=num_pictures,
-    )
+    mean_square = float(np.square(differences).mean())
+    low, high = score_interval(value, mean_square, num_pictures * share, confidence=confidence)
+    return PairedDifference(value=value, low=low, high=high, confidence=confidence, n=num_pictures)
 
 
 def _fitted_share(rows: Floats, folds: npt.ArrayLike) -> float:

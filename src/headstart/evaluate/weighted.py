@@ -1,12 +1,10 @@
 """The interval of a paired difference where some pictures count more than others."""
 
-from math import sqrt
-
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import InputError
-from headstart.evaluate.intervals import critical_value
+from headstart.evaluate.intervals import score_interval
 from headstart.evaluate.records import PairedDifference
 
 # Averages over repeats differ in their last bits by the order of summing; this is no difference.
@@ -18,7 +16,7 @@ def weighted_difference(
 ) -> PairedDifference:
     """Return the weighted mean of paired differences with its interval.
 
-    With equal weights it is the adjusted Wald interval of `paired_difference`. Otherwise the pictures count
+    With equal weights it is the interval of `paired_difference`. Otherwise the pictures count
     as (sum of weights)^2 / (sum of squared weights) of equal ones, and the share of pictures that tell the
     two apart is weighted by the squares, as the variance of a weighted sum is.
 
@@ -30,25 +28,15 @@ def weighted_difference(
     Raises:
         InputError: the shapes differ, there is no picture, or a value is out of its range.
 
-    Source: Agresti and Min 2005, https://doi.org/10.1002/sim.1781 (the adjusted Wald interval); Kish 1965,
-        "Survey Sampling", section 11.7 (the effective number of pictures).
+    Source: `score_interval`; Kish 1965, "Survey Sampling", section 11.7 (the effective number of pictures).
     """
     values, scaled = _checked(differences, weights)
     squares = np.square(scaled)
     num_effective = float(len(values) ** 2 / squares.sum())
     value = float(np.round((scaled * values).mean(), _DECIMALS))
     apart = float((squares * np.square(values)).sum() / squares.sum())
-    adjusted_n = num_effective + 2
-    centre = value * num_effective / adjusted_n
-    mean_square = (apart * num_effective + 1) / adjusted_n  # each of the two cells won by one side got 1/2
-    half = critical_value(confidence) * sqrt((mean_square - centre**2) / adjusted_n)
-    return PairedDifference(
-        value=value,
-        low=max(-1.0, min(centre - half, value)),
-        high=min(1.0, max(centre + half, value)),
-        confidence=confidence,
-        n=len(values),
-    )
+    low, high = score_interval(value, apart, num_effective, confidence=confidence)
+    return PairedDifference(value=value, low=low, high=high, confidence=confidence, n=len(values))
 
 
 def _checked(
