@@ -150,15 +150,17 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
 ) -> None:
     dataset = labelled([0, 1, 1] * 8, [0, 1, 2, 0, 1, 2, *range(6, 24)])
     features = np.arange(24, dtype=np.float32)[:, None]  # a picture's feature is its place
-    predicted = []
+    predicted, again = [], []
 
     def fit(rows: npt.NDArray[np.float32], seen: ImageDataset, **options: Any) -> SimpleNamespace:
-        assert options["regularization"] is None  # each chooses its own
+        is_first = options["regularization"] is None  # each chooses its own, and keeps it for fewer pictures
+        assert is_first or options["regularization"] == 0.1
         places = rows[:, 0].astype(int)
         assert [dataset.ids[place] for place in places] == list(seen.ids)
 
         def predict_proba(held_out: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-            predicted.extend(held_out[:, 0].astype(int).tolist())
+            (predicted if is_first else again).extend(held_out[:, 0].astype(int).tolist())
+            assert len(places) + len(held_out) <= (24 if is_first else 21)  # a second fold was left out
             assert dataset.digests is not None
             known = {dataset.digests[place] for place in places}
             assert not known & {dataset.digests[place] for place in held_out[:, 0].astype(int)}
@@ -182,7 +184,9 @@ def test_every_picture_is_predicted_once_a_repeat_by_a_probe_that_never_saw_it(
     splits = Splits(train=dataset, val=None, test=None, given_test=False, seed=0)
     candidate = Candidate(name="x", entry=hs.list_models("starter/*")[0], resolution=64)
     found = gather(candidate, embedded, splits, seed=0, progress=SILENT)
-    assert sorted(predicted) == sorted([*range(24)] * 3)
+    assert sorted(predicted) == sorted(again) == sorted([*range(24)] * 3)
+    assert found.fewer is not None
+    assert np.array_equal(found.fewer, np.tile(dataset.labels == 0, (3, 1)))  # of equal ones the first class
     assert np.allclose(found.probabilities[:, :, 0], features[:, 0] / 100)  # each in its own place
     assert found.inner_losses.shape == (3, 5)
     assert found.inner_losses[0, 0] == 0
@@ -203,6 +207,22 @@ def test_the_nested_estimate_chooses_in_every_fold_by_the_loss_inside_it() -> No
     accuracies = (final.probabilities.argmax(2) == dataset.labels).mean(1)
     assert final.evaluation.accuracy.value == pytest.approx(accuracies.mean())
     assert final.evaluation.n == 30
+
+
+def test_the_nested_estimate_looks_at_what_more_pictures_would_bring() -> None:
+    dataset = labelled([0, 1] * 50)
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet((1, 1), (3, 100)).astype(np.float32)
+    evidence = evidence_of("x", probabilities, np.full((3, 5), 0.1, np.float32))
+    right = (probabilities.argmax(2) == dataset.labels).astype(np.float32)
+    steep = replace(evidence, fewer=right * (generator.random(100) < 0.5))
+    plain, found = (
+        nested_estimate([each], dataset, seed=0).evaluation.accuracy
+        for each in (replace(evidence, fewer=right), steep)
+    )
+    assert found.value == plain.value
+    assert found.high > plain.high
+    assert found.low > plain.low
 
 
 def test_the_nested_estimate_does_not_choose_by_what_is_held_out() -> None:

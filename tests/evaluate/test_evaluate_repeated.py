@@ -151,3 +151,54 @@ def test_refuses(correct, folds, message):
 def test_refuses_models_of_different_repeats():
     with pytest.raises(InputError, match="the same shape"):
         repeated_difference([[1, 0]], [[1, 0], [1, 0]], [[0, 1]])
+
+
+def falling(*, n, error, exponent, seed):
+    """Return correctness of fits on 4/5 and on 3/5 of n pictures: `error` of all, falling by a power."""
+    generator = np.random.default_rng(seed)
+    ease = generator.permutation((np.arange(n) + 0.5) / n)
+    folds = deal(generator, num_repeats=3, n=n)
+    seen, fewer = (np.tile(ease > error * share**-exponent, (3, 1)) for share in (0.8, 0.6))
+    return seen, fewer, folds
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_the_interval_lies_about_what_the_power_law_says_of_all_pictures(exponent):
+    seen, fewer, folds = falling(n=200, error=0.2, exponent=exponent, seed=0)
+    found, plain = repeated_accuracy(seen, folds, fewer=fewer), wilson(0.8 * 160, 160)
+    assert found.value == pytest.approx(seen.mean())
+    assert (found.low + found.high) / 2 == pytest.approx((plain.low + plain.high) / 2, abs=0.005)
+    assert plain.high - plain.low <= found.high - found.low < 1.3 * (plain.high - plain.low)
+    assert (found.high - found.low > plain.high - plain.low) == (exponent > 0)
+
+
+def test_a_curve_that_would_fall_is_taken_as_flat():
+    seen, fewer, folds = falling(n=500, error=0.2, exponent=0.5, seed=0)
+    found = repeated_accuracy(fewer, folds, fewer=seen)
+    assert found.low < found.value < found.high
+    assert (found.low + found.high) / 2 == pytest.approx(found.value, abs=0.01)
+
+
+def test_the_difference_moves_by_what_either_still_gains():
+    steep, steep_fewer, folds = falling(n=400, error=0.2, exponent=1.0, seed=0)
+    flat, flat_fewer, _ = falling(n=400, error=0.25, exponent=0.0, seed=1)
+    plain = repeated_difference(steep, flat, folds)
+    found = repeated_difference(steep, flat, folds, fewer=(steep_fewer, flat_fewer))
+    assert found.value == plain.value
+    assert (found.low + found.high) / 2 == pytest.approx(0.05, abs=0.005)
+    assert (plain.low + plain.high) / 2 == pytest.approx(0.0, abs=0.005)
+    assert found.high - found.low > plain.high - plain.low
+    back = repeated_difference(flat, steep, folds, fewer=(flat_fewer, steep_fewer))
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_fewer_pictures_need_a_third_fold():
+    correct, folds = np.ones((1, 10)), np.array([[0, 1] * 5])
+    with pytest.raises(InputError, match="three folds or more"):
+        repeated_accuracy(correct, folds, fewer=correct)
+
+
+def test_all_right_by_all_fits_still_has_an_interval():
+    correct = np.ones((3, 50))
+    found = repeated_accuracy(correct, deal(np.random.default_rng(0), num_repeats=3, n=50), fewer=correct)
+    assert found.low < found.value == found.high == 1

@@ -126,3 +126,22 @@ def test_refuses_no_resamples():
     labels, probabilities = calibrated(n=5, num_classes=3, seed=0)
     with pytest.raises(InputError, match="0 resamples"):
         bootstrap(labels, probabilities, num_resamples=0, seed=0)
+
+
+@given(
+    right=st.integers(0, 50),
+    n=st.integers(50, 400),
+    more=st.sampled_from([1e-5, 1e-3, 0.1]),
+    z=st.just(1.959964),
+)
+def test_more_variance_moves_the_ends_to_where_it_is_z_standard_errors(right, n, more, z):
+    found, plain = wilson(right, n, more_variance=more), wilson(right, n)
+    assert found.low <= plain.low <= found.value <= plain.high <= found.high
+    for end in (found.low, found.high):
+        if 0 < end < 1:
+            assert (found.value - end) ** 2 == pytest.approx(z**2 * (end * (1 - end) / n + more), rel=1e-4)
+
+
+def test_refuses_a_variance_below_zero():
+    with pytest.raises(InputError, match=r"a variance of -0\.1 more"):
+        wilson(5, 10, more_variance=-0.1)

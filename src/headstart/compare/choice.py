@@ -64,7 +64,10 @@ def choose(
         folds: int64 of shape (R, N), where the candidates were cross-validated.
         seed: of the bootstrap.
     """
-    evaluations = [evaluate_repeats(each.probabilities, labels, folds=folds, seed=seed) for each in evidence]
+    evaluations = [
+        evaluate_repeats(each.probabilities, labels, folds=folds, fewer=each.fewer, seed=seed)
+        for each in evidence
+    ]
     correct = [each.probabilities.argmax(2) == labels for each in evidence]  # M of (R, N)
     losses = [surprisals(each, labels).mean() for each in evidence]
     weights = picture_weights(labels, metric)
@@ -73,8 +76,13 @@ def choose(
     if folds is not None and metric == "accuracy":
         for index, difference in enumerate(ranking.behind_best):
             if difference is not None:
+                a, b = evidence[best].fewer, evidence[index].fewer
                 wider = repeated_difference(
-                    correct[best], correct[index], folds, confidence=difference.confidence
+                    correct[best],
+                    correct[index],
+                    folds,
+                    fewer=None if a is None or b is None else (a, b),
+                    confidence=difference.confidence,
                 )
                 behind[index], tied[index] = wider, wider.low <= 0
     rows = tuple(
@@ -167,17 +175,20 @@ def evaluate_repeats(
     labels: npt.NDArray[np.int64],
     *,
     folds: npt.NDArray[np.int64] | None = None,
+    fewer: npt.NDArray[np.float32] | None = None,
     seed: int,
 ) -> Evaluation:
     """Return the mean over R repeats of the metrics of `probabilities`, float32 of shape (R, N, K).
 
     Where `folds`, int64 of shape (R, N), are given, the interval of the accuracy is that of the model fitted
-    on all pictures.
+    on all pictures, for which fits on `fewer` say more: see `headstart.evaluate.repeated_accuracy`.
     """
     evaluation = mean_evaluation([evaluate(each, labels, seed=seed) for each in probabilities])
     if folds is None:
         return evaluation
-    return replace(evaluation, accuracy=repeated_accuracy(probabilities.argmax(2) == labels, folds))
+    return replace(
+        evaluation, accuracy=repeated_accuracy(probabilities.argmax(2) == labels, folds, fewer=fewer)
+    )
 
 
 def _row(evidence: Evidence, evaluation: Evaluation, behind: PairedDifference | None, *, tied: bool) -> Row:

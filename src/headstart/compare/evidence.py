@@ -48,6 +48,8 @@ class Evidence:
         cost: measured on this machine.
         feature_dim: D.
         backbone: sha256 of the network's tensors.
+        fewer: float32 of shape (R, N): 1 where a probe is right that did not see the picture, nor those of a
+            second fold; None with a validation part, with two folds, or for a network that was fine-tuned.
         train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
             None where there are many probes, for candidates that are cross-validated.
         left_out: float32 of shape (2, M): of each training picture, predicted by a probe that was fitted on
@@ -65,6 +67,7 @@ class Evidence:
     cost: Cost
     feature_dim: int
     backbone: str
+    fewer: npt.NDArray[np.float32] | None = None
     train_correct: npt.NDArray[np.float32] | None = None
     left_out: npt.NDArray[np.float32] | None = None
     alarms: tuple[Alarm, ...] = ()
@@ -209,6 +212,7 @@ def gather(
         cost=measure_cost(embedded, runner=runner),
         feature_dim=embedded.classifier.feature_dim,
         backbone=embedded.classifier.backbone_digest(),
+        fewer=judged.fewer,
         train_correct=judged.train_correct,
         left_out=judged.left_out,
     )
@@ -250,7 +254,11 @@ def write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.ND
         "alarms": to_json(evidence.alarms),
     }
     arrays = {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
-    more = {"train_correct": evidence.train_correct, "left_out": evidence.left_out}
+    more = {
+        "fewer": evidence.fewer,
+        "train_correct": evidence.train_correct,
+        "left_out": evidence.left_out,
+    }
     arrays |= {name: array for name, array in more.items() if array is not None}
     return record, arrays
 

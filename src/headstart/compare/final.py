@@ -144,5 +144,7 @@ def nested_estimate(evidence: Sequence[Evidence], train: ImageDataset, *, seed: 
     stacked = np.stack([each.probabilities for each in evidence])  # (M, R, N, K)
     repeats, pictures = np.indices(folds.shape)
     probabilities = stacked[chosen, repeats, pictures]  # (R, N, K)
-    evaluation = evaluate_repeats(probabilities, train.labels, folds=folds, seed=seed)
+    less = [each.fewer for each in evidence if each.fewer is not None]
+    fewer = np.stack(less)[chosen, repeats, pictures] if len(less) == len(evidence) else None
+    evaluation = evaluate_repeats(probabilities, train.labels, folds=folds, fewer=fewer, seed=seed)
     return FinalPredictions(dataset=train, probabilities=probabilities, evaluation=evaluation)

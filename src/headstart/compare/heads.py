@@ -44,6 +44,8 @@ class Judged:
         inner_losses: float32 of shape (R, F): the log loss by which each of F probes chose its own strength,
             from its own training part.
         regularization: strength that the probe chose; the median over folds.
+        fewer: float32 of shape (R, N): 1 where a probe is right that did not see the picture, nor those of a
+            second fold; None with a validation part, or with two folds.
         train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
             None where there are many probes, for candidates that are cross-validated.
         left_out: float32 of shape (2, M): of each training picture, predicted by a probe that was fitted on
@@ -54,6 +56,7 @@ class Judged:
     probabilities: Features
     inner_losses: Features
     regularization: float
+    fewer: Features | None = None
     train_correct: Features | None = None
     left_out: Features | None = None
 
@@ -184,16 +187,26 @@ def _cross_validate(
     num_folds = int(folds.max()) + 1
     probabilities = np.empty((*folds.shape, dataset.num_classes), np.float32)
     losses = np.empty((len(folds), num_folds), np.float32)
+    fewer = np.empty(folds.shape, np.float32) if num_folds > 2 else None
     strengths = []
     for repeat, fold in np.ndindex(losses.shape):
-        held_out = folds[repeat] == fold
-        probe, probabilities[repeat, held_out] = _predict(
-            features, dataset, held_out, seed=seed, device=device
+        asked = folds[repeat] == fold
+        probe, probabilities[repeat, asked] = _predict(
+            features, dataset, ~asked, asked, seed=seed, device=device
         )
         losses[repeat, fold] = probe.inner_log_losses_.min()
         strengths.append(probe.strength_)
+        if fewer is not None:
+            known = ~asked & (folds[repeat] != (fold + 1) % num_folds)
+            _, found = _predict(
+                features, dataset, known, asked, regularization=probe.strength_, seed=seed, device=device
+            )
+            fewer[repeat, asked] = found.argmax(1) == dataset.labels[asked]
     return Judged(
-        probabilities=probabilities, inner_losses=losses, regularization=float(np.median(strengths))
+        probabilities=probabilities,
+        inner_losses=losses,
+        regularization=float(np.median(strengths)),
+        fewer=fewer,
     )
 
 
@@ -206,9 +219,9 @@ def _leave_out(
     folds = draw_folds(dataset, seed=seed)[0]
     probabilities = np.empty((len(dataset), dataset.num_classes), np.float32)
     for fold in range(folds.max() + 1):
-        held_out = folds == fold
-        _, probabilities[held_out] = _predict(
-            features, dataset, held_out, regularization=strength, seed=seed, device=device
+        asked = folds == fold
+        _, probabilities[asked] = _predict(
+            features, dataset, ~asked, asked, regularization=strength, seed=seed, device=device
         )
     correct = probabilities.argmax(1) == dataset.labels
     return np.stack([correct, metrics.surprisals(dataset.labels, probabilities)]).astype(np.float32)
@@ -217,19 +230,20 @@ def _leave_out(
 def _predict(
     features: Features,
     dataset: ImageDataset,
-    held_out: npt.NDArray[np.bool_],
+    known: npt.NDArray[np.bool_],
+    asked: npt.NDArray[np.bool_],
     *,
     regularization: float | None = None,
     seed: int,
     device: str,
 ) -> tuple[LinearProbe, Features]:
-    """Return a probe fitted on all other pictures, and its probabilities of those that were held out."""
-    known, others = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    """Return a probe fitted on the known pictures, and its probabilities of those that are asked for."""
+    seen = np.flatnonzero(known)
     probe = fit_probe(
-        select_rows(features, known),
-        dataset.select(known),
+        select_rows(features, seen),
+        dataset.select(seen),
         regularization=regularization,
         seed=seed,
         device=device,
     )
-    return probe, probe.predict_proba(select_rows(features, others)).astype(np.float32)
+    return probe, probe.predict_proba(select_rows(features, np.flatnonzero(asked))).astype(np.float32)

@@ -34,7 +34,7 @@ def critical_value(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
+def wilson(successes: float, n: float, *, confidence: float = 0.95, more_variance: float = 0.0) -> Estimate:
     """Return the share `successes / n` with Wilson's interval, which is sound at 0, at 1 and for small n.
 
     Args:
@@ -43,6 +43,8 @@ def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
         n: number of pictures, at least 1. It need not be whole: of pictures that weigh differently it is
             how many equal ones would be as uncertain. The estimate carries it rounded.
         confidence: of the interval, between 0 and 1.
+        more_variance: of the share beside that of n independent pictures, at least 0. It is the same
+            whatever the true share is, and so no number of pictures can stand for it.
 
     Raises:
         InputError: an argument is out of its range.
@@ -50,14 +52,15 @@ def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
     Source: Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953; recommended by Brown, Cai and
         DasGupta 2001, https://doi.org/10.1214/ss/1009213286.
     """
-    if not (n >= 1 and 0 <= successes <= n):
+    if not (n >= 1 and 0 <= successes <= n and more_variance >= 0):
         raise InputError(
-            f"{successes} right of {n} pictures were given, expected 0 <= right <= pictures >= 1"
+            f"{successes} right of {n} pictures and a variance of {more_variance} more were given, expected "
+            "0 <= right <= pictures >= 1, and a variance of at least 0"
         )
     z, share = critical_value(confidence), successes / n
     shrink = 1 + z**2 / n
     centre = (share + z**2 / (2 * n)) / shrink
-    half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / shrink
+    half = z * sqrt(share * (1 - share) / n + z**2 / (4 * n**2) + shrink * more_variance) / shrink
     # Rounding can leave 1e-17 between the end of an interval and 0, 1 or the value itself.
     low, high = max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
     return Estimate(value=share, low=low, high=high, n=round(n), method="wilson")

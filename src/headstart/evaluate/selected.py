@@ -10,12 +10,12 @@ from headstart.evaluate.correctness import check_correctness
 from headstart.evaluate.intervals import Floats, Integers, critical_value, wilson
 from headstart.evaluate.records import Estimate
 
-NUM_PARTS = 10
-"""Each choice sees nine tenths of the pictures. With fewer parts choices are less like the real one, whose
-winner is then underestimated (5 parts: by up to 0.7 points of 100 pictures); with more the estimate is
-noisier."""
+NUM_PARTS = 15
+"""Each choice sees all but a fifteenth of the pictures. With fewer parts choices are less like the real one,
+whose winner is then underestimated (by up to 0.3 points of 100 pictures with 10 parts, 0.6 with 5); with more
+the estimate is noisier."""
 
-NUM_DEALS = 30
+NUM_DEALS = 20
 """How often the pictures are dealt to the parts anew: 300 choices, whose own noise is then small."""
 
 _MAX_BLOCKS = 300  # more pictures are dealt in blocks, so that the work does not grow with their number
@@ -30,16 +30,17 @@ def corrected_best(
     """Return the true accuracy of the candidate with the highest measured one, without the winner's luck.
 
     The best of many measured accuracies is too high: it was chosen because luck was with it. So the choice
-    is made again on nine tenths of the pictures, and whoever wins there is scored on the other tenth, which
-    had no part in the choice; averaged over all tenths and many ways to deal them. That is, for whatever
-    distribution and dependence of the candidates, without bias for the winner of nine tenths. It is unbiased
-    for the winner of all pictures too where the candidates are equal or one is far ahead, and a little too
-    low between, by what a choice on nine tenths loses against one on all: in `benchmarks/coverage.py` by up
-    to 0.3 points with 100 pictures, less than 0.1 from 400 on. It is never above the measured accuracy.
+    is made again without a fifteenth of the pictures, and whoever wins there is scored on that fifteenth,
+    which had no part in the choice; averaged over all fifteenths and many ways to deal them. That is, for
+    whatever distribution and dependence of the candidates, without bias for the winner of the other pictures.
+    It is unbiased for the winner of all pictures too where the candidates are equal or one is far ahead, and
+    a little too low between, by what a choice on fewer pictures loses against one on all: in
+    `benchmarks/coverage.py` by up to 0.2 points with 100 pictures, less than 0.1 from 400 on. It is never
+    above the measured accuracy.
 
-    The interval is Wilson's, for as many pictures as would give the variance of (estimate - truth) that is
-    found in drawn races: candidates whose true accuracies are the measured ones, drawn together until they
-    are spread as they are without the noise, measured with normal noise of the measured covariance.
+    The interval is Wilson's, with as much variance more as (estimate - truth) has in drawn races than the
+    share of N pictures: races of candidates whose true accuracies are the measured ones, drawn together until
+    they are spread as they are without the noise, measured with normal noise of the measured covariance.
 
     Args:
         correct: of shape (M, N), how right candidate m was on picture i: 0 or 1, or an average over repeats.
@@ -65,7 +66,7 @@ def corrected_best(
         https://doi.org/10.1007/s10994-018-5714-4, whose bootstrap samples show each choice 63 % of the
         pictures, which is too few for a choice like the real one. With normal noise it is the coupled
         bootstrap of Oliveira, Lei and Tibshirani 2021, https://arxiv.org/abs/2111.09447, with
-        alpha^2 = 1/9. The spread without the noise: Efron and Morris 1973,
+        alpha^2 = 1/14. The spread without the noise: Efron and Morris 1973,
         https://doi.org/10.1080/01621459.1973.10481350; means of that spread: Louis 1984,
         https://doi.org/10.1080/01621459.1984.10478062.
     """
@@ -78,13 +79,10 @@ def corrected_best(
     generator = np.random.default_rng(seed)
     value = _score_choices(rows, merits, generator)
     variance = _variance(rows, generator)
-    binomial = value * (1 - value)
     # Less variance than that of N single answers may be chance, and is not relied on.
-    n = min(num_pictures, max(1, round(binomial / variance))) if variance > 0 else num_pictures
-    n = n if binomial > 0 else num_pictures
-    return replace(
-        wilson(value * n, n, confidence=confidence), value=value, n=num_pictures, method="corrected"
-    )
+    more = max(0.0, variance - value * (1 - value) / num_pictures)
+    found = wilson(value * num_pictures, num_pictures, confidence=confidence, more_variance=more)
+    return replace(found, value=value, method="corrected")
 
 
 def _score_choices(rows: Floats, merits: Floats, generator: np.random.Generator) -> float:
@@ -155,8 +153,8 @@ def _noise(
 def _score_drawn(measured: npt.NDArray[np.float32], noises: npt.NDArray[np.float32]) -> Floats:
     """Return what `_score_choices` would find in drawn races, of shape (races,).
 
-    The accuracy on nine tenths is the measured one and some noise; that on the other tenth is then the
-    measured one less nine times that noise.
+    The accuracy on all parts but one is the measured one and some noise; that on the other is then the
+    measured one less so many times that noise as there are parts but one.
     """
     places, total = np.arange(len(measured)), np.zeros(len(measured))
     scale = np.float32(1 / np.sqrt(NUM_PARTS - 1))
