@@ -18,7 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from cluster_runs import assert_ends_like, embed_words, wait_for
+from cluster_runs import MODEL, assert_ends_like, embed_words, run_here, wait_for
+
+from headstart.compare import load_comparison
 
 pytest.importorskip("ray")
 
@@ -84,7 +86,11 @@ class Host:
     def join(self, head: "Host", folder: Path, stack: ExitStack) -> None:
         """Start Ray on this host, as the head or as one more node."""
         ray = Path(sys.executable).with_name("ray")
-        role = ["--head", "--port=6379"] if head is self else [f"--address={head.address}:6379"]
+        role = (
+            ["--head", "--port=6379", "--ray-client-server-port=10001"]
+            if head is self
+            else [f"--address={head.address}:6379"]
+        )
         words = [ray, "start", "--block", *role, f"--node-ip-address={self.address}"]
         words += ["--num-cpus=1", "--object-store-memory=500000000", "--include-dashboard=false"]
         log = folder / f"{self._name}.log"
@@ -116,6 +122,20 @@ class Hosts:
         command = [sys.executable, "-m", "headstart", *words, "--cluster", self.address]
         log = folder / "log"
         return self.head.begin(*command, log=log, home=folder / "home"), log
+
+    def begin_outside(self, *words: str | Path, folder: Path) -> tuple["subprocess.Popen[str]", Path]:
+        """Start a command of headstart where no node is: on the host that has the bridge."""
+        command = [sys.executable, "-m", "headstart", *words, "--cluster", f"ray://{self.head.address}:10001"]
+        log = folder / "log"
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                [*map(str, command)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, **ENVIRONMENT, "HEADSTART_HOME": str(folder / "home")},
+            )
+        return process, log
 
     def _wait_for_both(self, folder: Path) -> None:
         deadline = time.monotonic() + 180
@@ -160,3 +180,31 @@ def test_a_cut_wire_costs_the_pieces_behind_it(
     wait_for(log, "embedding with")
     hosts.other.cut()
     assert_ends_like(process, log, here, tmp_path / "there.npz")
+
+
+@pytest.mark.heavy
+def test_a_machine_outside_of_the_cluster_sends_its_pictures(
+    hosts: Hosts, pictures: Path, here: Path, tmp_path: Path
+) -> None:
+    process, log = hosts.begin_outside(*embed_words(pictures, tmp_path / "there.npz"), folder=tmp_path)
+    assert_ends_like(process, log, here, tmp_path / "there.npz")
+    said = log.read_text()
+    assert hosts.head.address in said
+    assert hosts.other.address in said
+
+
+@pytest.mark.heavy
+def test_a_comparison_from_outside_of_the_cluster_chooses_the_same(
+    hosts: Hosts, few_shapes: Path, tmp_path: Path
+) -> None:
+    words = ["compare", few_shapes, "--models", f"{MODEL},efficientnet_lite1", "--resolution", "64"]
+    run_here(*words, "--out", tmp_path / "here")
+    process, log = hosts.begin_outside(*words, "--out", tmp_path / "there", folder=tmp_path)
+    process.communicate(timeout=900)
+    assert process.returncode == 0, log.read_text()
+    one, other = (load_comparison(tmp_path / each) for each in ("here", "there"))
+    assert (one.chosen, [row.name for row in one.rows]) == (other.chosen, [row.name for row in other.rows])
+    for a, b in zip(one.rows, other.rows, strict=True):
+        assert a.validation is not None
+        assert b.validation is not None
+        assert b.validation.accuracy.value == pytest.approx(a.validation.accuracy.value, abs=0.02)

@@ -44,16 +44,16 @@ def connect(address: str = "auto") -> Iterator["RayRunner"]:
     if address != "auto" and not answers(address.removeprefix("ray://")):
         raise _unreachable(address, "nobody listens there")
     from headstart.cluster.nodes import ask_each, list_nodes
-    from headstart.cluster.ray_runner import RayRunner
+    from headstart.cluster.ray_runner import RayRunner, last_line
 
     _be_quiet(ray)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
-        raise _unreachable(address, next(iter(str(error).splitlines()), type(error).__name__)) from error
+        raise _unreachable(address, last_line(error)) from error
     try:
         nodes = list_nodes()
-        runner = RayRunner(nodes)
+        runner = RayRunner(nodes, from_afar=address.startswith("ray://"))
         for node, there in ask_each(nodes, versions_here):
             _check_versions(node.address, there)
         yield runner

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ import ray
 import torch
 
 from headstart.cluster.carrying import carry, first_digest
-from headstart.cluster.nodes import Node, ask_each, list_nodes, only_on, share_out
+from headstart.cluster.nodes import Node, Share, ask_each, list_nodes, only_on, share_out
 from headstart.core.errors import ClusterError, InputError, ModelError
 from headstart.core.progress import duration
 from headstart.data import ImageDataset
@@ -32,6 +32,9 @@ _NUM_CARRIERS = 4  # that read files here and hand them on, at a time
 # Pieces that are handed to Ray at a time: enough that workers hardly ever wait, few enough that the list of
 # fifty million pictures, or of a pipe that never ends, is never here at once.
 _PIECES_A_WORKER, _MAX_PIECES = 512, 8192
+_CARRIED_A_WORKER = (
+    4  # pieces that are sent with their pictures at a time, by a machine outside of the cluster
+)
 # A cluster that grows when it is needed, or whose nodes are lent, may be without one for a while.
 _PATIENCE_SECONDS = 300.0
 _LOOK_SECONDS = 5.0  # between looks at which nodes are there
@@ -79,7 +82,8 @@ class RayRunner:
 
     Ray Data streams the pieces: results come back in order while later pieces are on their way, and what was
     on a worker or node that is lost is run again elsewhere. Workers are processes of Ray, which stay from job
-    to job with all that they have imported.
+    to job with all that they have imported. Ray Data works on a machine of the cluster only, so where this
+    one is none it is run by an actor there.
 
     Attributes:
         nodes: of the cluster when it was connected to.
@@ -89,9 +93,16 @@ class RayRunner:
 
     is_local = False
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    def __init__(self, nodes: Sequence[Node], *, from_afar: bool = False) -> None:
+        """Start with the nodes that are there.
+
+        Args:
+            nodes: of the cluster.
+            from_afar: whether this machine is no part of it, and connected by Ray Client.
+        """
         self.nodes = tuple(nodes)
         self.share = share_out(nodes)
+        self._from_afar = from_afar
         self.rates: dict[str, NodeRate] = {}
         self._price = node_price()
         self._started = time.monotonic()
@@ -116,7 +127,7 @@ class RayRunner:
         left = iter(items)
         at_a_time = min(_PIECES_A_WORKER * self.num_workers, _MAX_PIECES)
         while pieces := list(islice(left, at_a_time)):
-            for answer in self._stream(kept, pieces, what):
+            for answer in self._answers(kept, pieces, what):
                 before = self.rates.get(answer.node, NodeRate())
                 self.rates[answer.node] = before.grown(answer.num_pictures, answer.seconds)
                 if answer.error is not None:
@@ -139,34 +150,31 @@ class RayRunner:
         words = f"{len(self.nodes)} nodes for {duration(seconds)}"
         return [*lines, f"{words}, which cost {cost:,.2f}" if self._price else words]
 
-    def _stream(self, kept: Any, pieces: Sequence[Any], what: str) -> Generator[_Answer, None, None]:
-        stream = ray.data.from_items([pickle.dumps(each) for each in pieces], override_num_blocks=len(pieces))
-        stream.context.execution_options.preserve_order = True
-        if not self._can_read(pieces[0]):
-            stream = stream.map_batches(
-                _carry_all,
-                batch_size=None,
-                num_cpus=0,  # this node may have none to give
-                compute=ray.data.TaskPoolStrategy(size=min(_NUM_CARRIERS, len(pieces))),
-                label_selector=only_on(ray.get_runtime_context().get_node_id()),
-            )
-        stream = stream.map_batches(
-            _run_all,
-            fn_kwargs={"kept": [kept], "num_cores": self.share.num_cores},
-            batch_size=None,
-            num_cpus=self.share.num_cores,
-            num_gpus=self.share.num_gpus or None,
-        )
-        stream.set_name(re.sub(r"[^A-Za-z0-9.]+", "-", what) or "pieces")  # a file of Ray's bears it
+    def _answers(self, kept: Any, pieces: Sequence[Any], what: str) -> Generator[_Answer, None, None]:
+        job = _Job(kept=[kept], share=self.share, name=re.sub(r"[^A-Za-z0-9.]+", "-", what) or "pieces")
         try:
-            for batch in _while_there_are_nodes(stream.iter_batches(batch_size=None)):
-                for text in batch["answer"]:
+            for answers in _while_there_are_nodes(self._stream(job, pieces)):
+                for text in answers:
                     yield pickle.loads(text)
         except ray.exceptions.RayError as error:
             raise ClusterError(
-                f"the cluster failed at {what or 'its work'}: {_first_line(error)}",
+                f"the cluster failed at {what or 'its work'}: {last_line(error)}",
                 hint="what was done is kept; run the same command again, and see headstart cluster status",
             ) from error
+
+    def _stream(self, job: "_Job", pieces: Sequence[Any]) -> Iterator[list[bytes]]:
+        """Yield answers as they come, pickled."""
+        is_read_here = not self._can_read(pieces[0])
+        if not self._from_afar:
+            carrier = ray.get_runtime_context().get_node_id() if is_read_here else None
+            yield from stream([pickle.dumps(each) for each in pieces], job=job, carrier=carrier)
+            return
+        at_a_time = _CARRIED_A_WORKER * self.num_workers if is_read_here else len(pieces)
+        for start in range(0, len(pieces), at_a_time):
+            some = pieces[start : start + at_a_time]
+            yield from _stream_from_afar(
+                [pickle.dumps(carry(each) if is_read_here else each) for each in some], job
+            )
 
     def _can_read(self, piece: object) -> bool:
         """Return whether every node finds the same first picture where this process does."""
@@ -175,6 +183,74 @@ class RayRunner:
         first = piece.select([0])
         here = first_digest(first)
         return all(there == here for _, there in ask_each(list_nodes(), first_digest, first))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Job:
+    """What is to be done with pieces.
+
+    Attributes:
+        kept: where the function lies that they are given to, in a list: Ray would send the function itself
+            in the place of what says where it lies.
+        share: what each worker gets.
+        name: a file of Ray's bears it.
+    """
+
+    kept: list[Any]
+    share: Share
+    name: str
+
+
+def stream(pieces: Sequence[bytes], *, job: _Job, carrier: str | None) -> Iterator[list[bytes]]:
+    """Yield the answers for pieces, in their order; on a machine of the cluster.
+
+    Args:
+        pieces: pickled.
+        job: what is done with them.
+        carrier: the node that reads their pictures and sends them along; None where each reads its own.
+    """
+    data = ray.data.from_items(list(pieces), override_num_blocks=len(pieces))
+    data.context.execution_options.preserve_order = True
+    if carrier is not None:
+        data = data.map_batches(
+            _carry_all,
+            batch_size=None,
+            num_cpus=0,  # this node may have none to give
+            compute=ray.data.TaskPoolStrategy(size=min(_NUM_CARRIERS, len(pieces))),
+            label_selector=only_on(carrier),
+        )
+    data = data.map_batches(
+        _run_all,
+        fn_kwargs={"kept": job.kept, "num_cores": job.share.num_cores},
+        batch_size=None,
+        num_cpus=job.share.num_cores,
+        num_gpus=job.share.num_gpus or None,
+    )
+    data.set_name(job.name)
+    for batch in data.iter_batches(batch_size=None):
+        yield list(batch["answer"])
+
+
+class _Streamer:
+    """An actor on a machine of the cluster, which streams for one that is no part of it."""
+
+    def begin(self, pieces: Sequence[bytes], job: _Job) -> None:
+        """Take the pieces on."""
+        self._left = stream(pieces, job=job, carrier=None)
+
+    def more(self) -> list[bytes] | None:
+        """Return the next answers, None where there are no more."""
+        return next(self._left, None)
+
+
+def _stream_from_afar(pieces: Sequence[bytes], job: _Job) -> Iterator[list[bytes]]:
+    streamer = ray.remote(_Streamer).options(num_cpus=0).remote()
+    try:
+        ray.get(streamer.begin.remote(pieces, job))
+        while (answers := ray.get(streamer.more.remote())) is not None:
+            yield answers
+    finally:
+        ray.kill(streamer)
 
 
 def node_price() -> float:
@@ -240,7 +316,7 @@ def _portable(error: Exception) -> Exception:
     return ModelError(f"{type(error).__name__}: {error}")
 
 
-def _while_there_are_nodes(batches: Iterable[dict[str, Any]]) -> Generator[dict[str, Any], None, None]:
+def _while_there_are_nodes(batches: Iterable[Result]) -> Generator[Result, None, None]:
     """Yield batches as they come; Ray by itself would wait for ever where all nodes are lost.
 
     Raises:
@@ -284,6 +360,7 @@ def _column(values: Iterable[bytes]) -> Any:
     return column
 
 
-def _first_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
+    """Return the last line of what an error says: Ray puts tracebacks before it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -22,6 +22,10 @@ MARGIN = 0.01
 FIRST_MARGIN = 0.03
 """The same at the first rung, where nothing was seen yet of how differences change with more pictures."""
 
+CHEAP = 0.1
+"""Of what those who go on cost, so much more is spent on others who would be set aside, the most promising
+first: whoever costs next to nothing is not lost for want of budget."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Entrant:
@@ -250,9 +254,23 @@ class Race:
         ordered = self.ordered(self.active())
         kept = self._protected(ordered)
         kept += [each for each in ordered if each not in kept][: max(0, num_candidates - len(kept))]
+        cheap = self._cheap(ordered, kept)
+        why = f"{len(kept)} with better evidence go on"
+        if cheap:
+            why += f", and {len(cheap)} that cost next to nothing"
         for entrant in ordered:
-            if entrant not in kept:
-                self.leave(entrant, "set aside", number, f"{len(kept)} with better evidence go on")
+            if entrant not in kept and entrant not in cheap:
+                self.leave(entrant, "set aside", number, why)
+
+    def _cheap(self, ordered: Sequence[Entrant], kept: Sequence[Entrant]) -> list[Entrant]:
+        """Return who else goes on because it costs next to nothing beside those who are kept."""
+        left = CHEAP * sum(each.cost for each in kept)
+        cheap = []
+        for entrant in ordered:
+            if entrant not in kept and entrant.cost <= left:
+                cheap.append(entrant)
+                left -= entrant.cost
+        return cheap
 
     def _protected(self, ordered: Sequence[Entrant]) -> list[Entrant]:
         """Return whom the next rung has room for in any case: the leader, the best fast one, and the best by
