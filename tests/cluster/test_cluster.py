@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -210,7 +211,9 @@ def test_a_race_is_that_of_one_process(
     run_here(*words, "--out", tmp_path / "here")
     monkeypatch.setenv("HEADSTART_STORE", str(tmp_path / "store"))
     cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
-    assert "gathering evidence on 6 networks" in (tmp_path / "home.log").read_text()
+    said = (tmp_path / "home.log").read_text()
+    assert "gathering evidence on 6 networks" in said
+    assert re.search(r"training heads on \d networks", said)  # of the finalists
     alone, there = (
         json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("here", "there")
     )

@@ -32,6 +32,7 @@ def entrant(
     *,
     seed: int | None = None,
     seen: Seen | None = None,
+    cost: float = 1.0,
     prior: float | None = None,
     latency_ms: float | None = None,
 ) -> Entrant:
@@ -42,7 +43,7 @@ def entrant(
             seen.setdefault(name, []).append(len(rows))
         return screen(rows_of[rows], LABELS[rows], num_train=num_train, num_classes=NUM_CLASSES)
 
-    return Entrant(name=name, cost=1.0, prior=prior, latency_ms=latency_ms, look=look)
+    return Entrant(name=name, cost=cost, prior=prior, latency_ms=latency_ms, look=look)
 
 
 def race(
@@ -107,6 +108,21 @@ def test_a_tight_budget_sets_aside_and_says_so() -> None:
     rung = ran.last_rung(finalists, num_after=100)
     left = sum(each.cost * (rung.num_pictures - ran.pictures_seen(each.name)) for each in finalists)
     assert ran.spent + left + 100 <= 6000
+
+
+def test_who_costs_next_to_nothing_is_not_set_aside() -> None:
+    """A tenth of what the others cost is spent on them, the most promising first."""
+    told: list[str] = []
+    field = [entrant(f"dear {i}", 1.6) for i in range(6)]
+    field += [entrant(f"cheap {i}", 1.2, cost=0.04) for i in range(12)]
+    ran = race(field, budget=5000, decide=told.append)
+    finalists = ran.run()
+    dear = [each for each in finalists if each.cost == 1]
+    cheap = [each for each in finalists if each not in dear]
+    assert len(dear) < 6
+    assert 0 < sum(each.cost for each in cheap) <= 0.1 * len(dear)
+    assert len(cheap) == min(12, int(0.1 * len(dear) / 0.04 + 1e-9))
+    assert any("that cost next to nothing" in each for each in told)
 
 
 def test_the_same_race_ends_the_same() -> None:

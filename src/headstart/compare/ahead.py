@@ -103,6 +103,26 @@ def run_ahead(
     return found
 
 
+def judge_ahead(
+    ahead: Mapping[str, Ahead], splits: Splits, *, seed: int, runner: Runner, progress: Progress
+) -> dict[str, Judged]:
+    """Let workers fit the heads of candidates whose features lie where they can read them; by name.
+
+    Args:
+        ahead: the networks.
+        splits: what heads are fitted and judged on.
+        seed: of the folds and the probe.
+        runner: of the workers.
+        progress: told about every candidate.
+    """
+    tasks = {
+        name: HeadsTask.of(splits, each.features, seed=seed, device=each.plan.device)
+        for name, each in ahead.items()
+        if each.features is not None
+    }
+    return run_ahead(tasks, "training heads", runner=runner, progress=progress)
+
+
 class Preparation:
     """The candidates of a comparison without a budget, as far as they are prepared.
 
@@ -166,11 +186,10 @@ class Preparation:
         return self._judged.pop(candidate.name, None)
 
     def _judge(self) -> dict[str, Judged]:
-        """Let workers fit the heads of candidates whose features lie where they can read them."""
-        seed = self._options.seed
-        tasks = {
-            name: HeadsTask.of(self._splits, each.features, seed=seed, device=each.plan.device)
-            for name, each in self._ahead.items()
-            if each.features is not None
-        }
-        return run_ahead(tasks, "training heads", runner=self._runner, progress=self._progress)
+        return judge_ahead(
+            self._ahead,
+            self._splits,
+            seed=self._options.seed,
+            runner=self._runner,
+            progress=self._progress,
+        )

@@ -46,6 +46,7 @@ from headstart.compare.exhibits import (
     same_content,
 )
 from headstart.compare.facts import card_facts
+from headstart.compare.field import Field
 from headstart.compare.final import (
     FinalPredictions,
     find_rejection,
@@ -277,6 +278,11 @@ class _Run:
         self._clock = time.perf_counter()
 
     @property
+    def _networks(self) -> Preparation | Field:
+        """Who has the candidates' networks, and what workers found out about them."""
+        return self._preparation if self._contest is None else self._contest.field
+
+    @property
     def _selection(self) -> Splits:
         """All that the choice may rest on."""
         return replace(self._splits, test=None)
@@ -406,7 +412,7 @@ class _Run:
             candidate,
             embedded,
             self._selection,
-            judged=self._preparation.judged(candidate),
+            judged=self._networks.judged(candidate),
             seed=seed,
             runner=self._runner,
             progress=progress,
@@ -501,8 +507,7 @@ class _Run:
         return self._pixels
 
     def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset], progress: Progress) -> Embedded:
-        networks = self._preparation if self._contest is None else self._contest.field
-        classifier, plan = networks.network(candidate)
+        classifier, plan = self._networks.network(candidate)
         return embed_pictures(
             classifier,
             parts,

@@ -132,7 +132,7 @@ class Contest:
             return
         rung = self._last_rung(finalists)
         splits = self._beginning(rung)
-        self._embed_finalists(finalists, rung)
+        self._prepare(finalists, rung, splits)
         for entrant in finalists:
             if self._finished and not self._has_room(entrant, rung):
                 self._race.leave(entrant, "set aside", self._last, "the budget has no room for it")
@@ -245,7 +245,7 @@ class Contest:
         with suppress(OutOfBudgetError), self._deadline.leaving(self._purse.left() / 2):
             self._ahead = self.field.look_ahead(candidates, rows, num_train=num_train)
 
-    def _embed_finalists(self, finalists: Sequence[Entrant], rung: Rung) -> None:
+    def _prepare(self, finalists: Sequence[Entrant], rung: Rung, splits: Splits) -> None:
         """Let the finalists that there is room for see their pictures together; they are charged later."""
         if self._race is None:
             return
@@ -256,7 +256,7 @@ class Contest:
                 break
             fitting.append(self._candidates[entrant.name])
         with suppress(OutOfBudgetError), self._deadline.leaving(0.0):
-            self.field.embed_ahead(fitting, self._race.rows(rung))
+            self.field.prepare(fitting, self._race.rows(rung), splits)
 
     def _entrant(self, name: str) -> Entrant:
         candidate, measured = self._candidates[name], self._measured[name]

@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.catalog.entry import ModelEntry
-from headstart.compare.ahead import Ahead, embed_ahead, run_ahead
+from headstart.compare.ahead import Ahead, embed_ahead, judge_ahead, run_ahead
 from headstart.compare.attempts import Attempts
 from headstart.compare.budget import Deadline, OutOfBudgetError, Purse
 from headstart.compare.candidates import Candidate, missing_rows
 from headstart.compare.evidence import embed_pictures, load_candidate, network_latency
+from headstart.compare.heads import Judged
 from headstart.compare.pictures import without_pictures
 from headstart.compare.records import CompareOptions
 from headstart.compare.schedule import draw_order
 from headstart.compare.screening import ScreeningTask, Standing
 from headstart.core.runner import Runner
-from headstart.data import ImageDataset
+from headstart.data import ImageDataset, Splits
 from headstart.embed import Engine, PixelStore, Plan
 from headstart.models import Classifier
 
@@ -97,6 +98,7 @@ class Field:
         self._progress = progress
         self._classifiers: dict[str, Classifier] = {}
         self._plans: dict[str, Plan] = {}
+        self._judged: dict[str, Judged] = {}
         self._bytes_per_second = _BYTES_PER_SECOND
         self._fetched_bytes = 0
 
@@ -131,6 +133,26 @@ class Field:
     def network(self, candidate: Candidate) -> tuple[Classifier, Plan | None]:
         """Return a candidate's network, loaded once, and its plan where one was found already."""
         return self._classifier(candidate), self._plans.get(candidate.name)
+
+    def prepare(self, candidates: Sequence[Candidate], rows: Integers, splits: Splits) -> None:
+        """Do as `embed_ahead`, and let workers fit the heads that they can reach.
+
+        Args:
+            candidates: the finalists.
+            rows: int64 of shape (n,): the pictures of the splits that heads are fitted and judged on.
+            splits: of these.
+        """
+        self._judged = judge_ahead(
+            self.embed_ahead(candidates, rows),
+            splits,
+            seed=self._options.seed,
+            runner=self._runner,
+            progress=self._progress,
+        )
+
+    def judged(self, candidate: Candidate) -> Judged | None:
+        """Return what a candidate's heads said, None where they were not fitted yet."""
+        return self._judged.pop(candidate.name, None)
 
     def embed_ahead(self, candidates: Sequence[Candidate], rows: Integers) -> dict[str, Ahead]:
         """Put the features of several candidates into the cache, where that saves decoding.
