@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 DRAWN = ("cross", "disc")
@@ -55,6 +56,16 @@ def test_options_that_contradict_each_other_are_told_before_pictures_are_read(
 ) -> None:
     said = headstart(command, pictures, "--plan", "exact", "--precision", "bf16")
     assert_clear_error(said, names="the exact plan computes in fp32, not in bf16", hint="--precision")
+    assert "reading the pictures" not in said.err
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="Apple's GPU is here")
+@pytest.mark.parametrize("command", ["compare", "embed", "probe"])
+def test_a_device_that_is_not_here_is_told_before_pictures_are_read(
+    headstart: Callable, pictures: Path, command: str
+) -> None:
+    said = headstart(command, pictures, "--device", "mps")
+    assert_clear_error(said, names="device 'mps' is not usable here; usable: ", hint="--device auto")
     assert "reading the pictures" not in said.err
 
 

@@ -47,7 +47,14 @@ def embed_pictures(
     from headstart.cli.cluster_command import open_runner
     from headstart.data.prepare import open_sample
     from headstart.data.scan import scan
-    from headstart.embed import PixelStore, PlanOptions, choose_resolution, embed, sample_sides
+    from headstart.embed import (
+        PixelStore,
+        PlanOptions,
+        choose_resolution,
+        embed,
+        require_device,
+        sample_sides,
+    )
     from headstart.models import load, resolve
 
     if out is not None and out.suffix not in (".npz", ".csv"):
@@ -58,6 +65,8 @@ def embed_pictures(
     options = PlanOptions(device=device, precision=precision, plan=plan)
     with show_progress() as progress:
         resolve(models)  # a mistyped name is told before pictures are read
+        if not cluster:
+            require_device(options)
         drawn = open_sample(data, sample=opt.parse_sample(sample), seed=seed).dataset
         classifier = load(models, progress=progress)
         classifier = classifier.with_preprocessing(

@@ -91,7 +91,7 @@ from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
 from headstart.data.split import Sample
-from headstart.embed import PixelStore, fitting_groups, sample_sides
+from headstart.embed import PixelStore, fitting_groups, require_device, sample_sides
 from headstart.evaluate import Rejection
 from headstart.models import Classifier, save_folder
 from headstart.train.trackers import check_trackers
@@ -134,6 +134,8 @@ def compare(
     """
     options = replace(options, budget=budget or options.budget)
     _check(options)
+    if runner.is_local:
+        require_device(plan_options(options))
     purse = Purse(parse_budget(options.budget)) if options.budget else None
     found = find_entries(models)
     candidates = list_candidates(found.entries, options)

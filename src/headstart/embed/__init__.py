@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from headstart.embed.engine import Engine
     from headstart.embed.group import fitting_groups
     from headstart.embed.pixels import PixelStore
-    from headstart.embed.plan import Plan, PlanOptions
+    from headstart.embed.plan import Plan, PlanOptions, require_device
     from headstart.embed.resolution import choose_resolution, sample_sides
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "embed",
     "embed_all",
     "fitting_groups",
+    "require_device",
     "sample_sides",
 ]
 
@@ -37,6 +38,7 @@ __getattr__ = lazy_attributes(
         "embed": "embedding",
         "embed_all": "embedding",
         "fitting_groups": "group",
+        "require_device": "plan",
         "sample_sides": "resolution",
     },
 )

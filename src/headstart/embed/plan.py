@@ -111,6 +111,12 @@ def choose_device(options: PlanOptions) -> str:
     return options.device
 
 
+def require_device(options: PlanOptions) -> None:
+    """Raise InputError where a device was named that is not here: to be told before pictures are read."""
+    if options.device not in ("auto", "cpu"):
+        choose_device(options)
+
+
 def batch_size(preprocessing: Preprocessing, *, device: str = "cpu") -> int:
     """Return the number of pictures in a batch: a function of input size and device, so that runs repeat."""
     height, width = preprocessing.input_size
