@@ -1,10 +1,11 @@
 """The choice of strength on many rows: that of a sweep through all strengths, each run to the end."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from headstart.core.errors import InputError
 from headstart.train import LinearProbe, probe
@@ -156,11 +157,36 @@ def test_without_folds_the_middle_is_taken():
 
 
 def test_threads_are_what_blas_and_torch_may_use(monkeypatch):
-    monkeypatch.setattr(probe, "threadpool_info", lambda: [{"user_api": "blas", "num_threads": 64}])
+    def allow(num_threads):
+        blas = {"user_api": "blas", "num_threads": num_threads}
+        monkeypatch.setattr(probe, "_libraries", lambda: SimpleNamespace(info=lambda: [blas]))
+
+    allow(64)
     import torch
 
     assert probe._num_threads() == torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
     assert probe._num_threads() == 5
-    monkeypatch.setattr(probe, "threadpool_info", lambda: [{"user_api": "blas", "num_threads": 1}])
+    allow(1)
     assert probe._num_threads() == 1
+
+
+def test_blas_has_one_thread_while_a_probe_is_fitted_and_its_own_again_afterwards(monkeypatch):
+    def of_blas():
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
+    seen = []
+    fit = LinearProbe._fit_standardised
+
+    def watched(self, *arguments, **options):
+        seen.append(of_blas())
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(LinearProbe, "_fit_standardised", watched)
+    features, labels = features_and_labels(n=60)
+    with threadpool_limits(limits=2, user_api="blas"):
+        for _ in range(2):  # the second time the libraries are known
+            LinearProbe().fit(features, labels)
+        assert set(of_blas()) == {2}
+    assert all(set(each) == {1} for each in seen)
+    assert len(seen) == 2

@@ -1,5 +1,6 @@
 """The linear probe: a linear classifier on frozen features that chooses its own regularisation."""
 
+import functools
 import os
 import sys
 import warnings
@@ -14,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from headstart.core.errors import InputError
 from headstart.embed.matrix import empty_matrix
@@ -138,7 +139,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         # NumPy and SciPy each bring a BLAS, whose threads wait for work by spinning on the cores that the
         # other needs: a sweep that takes one thread 0.8 s took 4.0 s so. Rows and folds have threads of ours
         # instead, each with a BLAS of one.
-        with ThreadPoolExecutor(_num_threads()) as pool, threadpool_limits(limits=1, user_api="blas"):
+        with ThreadPoolExecutor(_num_threads()) as pool, _libraries().limit(limits=1, user_api="blas"):
             self._fit_standardised(features, labels, strengths=strengths, layout=layout, pool=pool)
         return self
 
@@ -228,9 +229,18 @@ def _checked_strengths(strengths: npt.ArrayLike | None) -> tuple[float, ...]:
     return tuple(np.unique(array)[::-1].tolist())
 
 
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Return the libraries with threads of their own; found once, for that takes as long as a small fit.
+
+    NumPy's and SciPy's BLAS are among them: they are loaded with this module.
+    """
+    return ThreadpoolController()
+
+
 def _num_threads() -> int:
     """Return how many threads NumPy's BLAS may use, which is what the user or the system has set."""
-    of_blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+    of_blas = [pool["num_threads"] for pool in _libraries().info() if pool["user_api"] == "blas"]
     allowed = int(max(of_blas, default=os.cpu_count() or 1))
     torch = sys.modules.get(
         "torch"
