@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.special import softmax
 
 import headstart as hs
 from headstart.compare import Comparison, compare, load_comparison
@@ -203,7 +204,14 @@ def test_the_head_was_fitted_on_train_and_validation_pictures(
     strength = finished.rows[0].regularization  # chosen on the training part, as the ranking was made with it
     probe = LinearProbe(strengths=[strength], seed=0).fit(embedded.rows(everything.ids), everything.labels)
     assert classifier.head is not None
-    assert np.allclose(classifier.head.weight.detach().numpy(), probe.coef_, atol=1e-4)
+    weight, bias = (each.detach().numpy() for each in (classifier.head.weight, classifier.head.bias))
+    rows = embedded.rows(everything.ids)
+    own = softmax(rows @ weight.T + bias, axis=1)
+    assert np.allclose(own, probe.predict_proba(rows), atol=0.004)  # it began elsewhere
+    part = LinearProbe(strengths=[strength], seed=0).fit(
+        embedded.rows(holdout.train.ids), holdout.train.labels
+    )
+    assert not np.allclose(own, part.predict_proba(rows), atol=0.004)
 
 
 def test_a_threshold_for_unknown_is_looked_for_on_validation_pictures(finished: Comparison) -> None:

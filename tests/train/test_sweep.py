@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from headstart.core.errors import InputError
@@ -190,3 +191,27 @@ def test_blas_has_one_thread_while_a_probe_is_fitted_and_its_own_again_afterward
         assert set(of_blas()) == {2}
     assert all(set(each) == {1} for each in seen)
     assert len(seen) == 2
+
+
+@pytest.mark.parametrize("num_features", [60, 900])
+def test_a_near_start_saves_steps_and_leads_to_the_same(num_features):
+    features, labels = features_and_labels(n=400, num_features=num_features)
+    features = features * 3 + 1  # not standardised: the start is that of raw features
+    first = LinearProbe(strengths=[0.03]).fit(features[:320], labels[:320])
+    start = np.column_stack([first.coef_, first.intercept_])
+    cold, warm = LinearProbe(strengths=[0.03]), LinearProbe(strengths=[0.03])
+    cold.fit(features, labels)
+    warm.fit(features, labels, start=start)
+    np.testing.assert_allclose(warm.predict_proba(features), cold.predict_proba(features), atol=0.004)
+    again = LinearProbe(strengths=[0.03], max_iter=1)
+    with pytest.warns(ConvergenceWarning):
+        again.fit(features, labels, start=np.column_stack([cold.coef_, cold.intercept_]))
+    # It began there: after one step it is still there, where a fit from nothing is far away.
+    np.testing.assert_allclose(again.predict_proba(features), cold.predict_proba(features), atol=0.004)
+
+
+@pytest.mark.parametrize("start", [np.zeros((5, 60)), np.full((5, 61), np.nan)])
+def test_refuses_a_start_that_does_not_fit(start):
+    features, labels = features_and_labels(n=60)
+    with pytest.raises(InputError, match=r"a start of shape \(5, 6\d\) was given"):
+        LinearProbe(strengths=[1.0]).fit(features, labels, start=start)

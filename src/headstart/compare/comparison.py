@@ -671,6 +671,7 @@ class _Run:
             self._selection,
             evidence.probabilities,
             regularization=evidence.regularization if held_out else None,
+            start=evidence.head if held_out else None,
             seed=self._options.seed,
         )
         return classifier, embedded

@@ -50,8 +50,10 @@ class Evidence:
         backbone: sha256 of the network's tensors.
         fewer: float32 of shape (R, N): 1 where a probe is right that did not see the picture, nor those of a
             second fold; None with a validation part, with two folds, or for a network that was fine-tuned.
-        train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
+        head: float32 of shape (K, D + 1): weights and intercepts of the probe fitted on the training part;
             None where there are many probes, for candidates that are cross-validated.
+        train_correct: float32 of shape (M,): 1 where that probe is right on a picture that it was fitted on;
+            None likewise.
         left_out: float32 of shape (2, M): of each training picture, predicted by a probe that was fitted on
             others, 1 where it is right, and -log probability of the true class in nats. None where there are
             many pictures, or too few of a class, or where all of the above is of left out pictures.
@@ -68,6 +70,7 @@ class Evidence:
     feature_dim: int
     backbone: str
     fewer: npt.NDArray[np.float32] | None = None
+    head: npt.NDArray[np.float32] | None = None
     train_correct: npt.NDArray[np.float32] | None = None
     left_out: npt.NDArray[np.float32] | None = None
     alarms: tuple[Alarm, ...] = ()
@@ -213,6 +216,7 @@ def gather(
         feature_dim=embedded.classifier.feature_dim,
         backbone=embedded.classifier.backbone_digest(),
         fewer=judged.fewer,
+        head=judged.head,
         train_correct=judged.train_correct,
         left_out=judged.left_out,
     )
@@ -256,6 +260,7 @@ def write_evidence(evidence: Evidence) -> tuple[dict[str, Any], dict[str, npt.ND
     arrays = {"probabilities": evidence.probabilities, "inner_losses": evidence.inner_losses}
     more = {
         "fewer": evidence.fewer,
+        "head": evidence.head,
         "train_correct": evidence.train_correct,
         "left_out": evidence.left_out,
     }

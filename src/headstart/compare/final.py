@@ -42,6 +42,7 @@ def train_final(
     validation: npt.NDArray[np.float32],
     *,
     regularization: float | None = None,
+    start: npt.NDArray[np.float32] | None = None,
     seed: int,
 ) -> Classifier:
     """Return a candidate with a head fitted on all pictures that are not locked away.
@@ -51,6 +52,8 @@ def train_final(
         splits: the head is fitted on train and val together; a test part is not looked at.
         validation: float32 of shape (R, N, K), its validation probabilities, which decide the temperature.
         regularization: strength that was chosen on the training part, None to choose it anew.
+        start: float32 of shape (K, D + 1), the head of the training part at that strength, where the fit
+            begins; None for none.
         seed: of the probe.
     """
     parts = [part for part in (splits.train, splits.val) if part is not None]
@@ -59,6 +62,7 @@ def train_final(
         embedded.rows(everything),
         everything,
         regularization=regularization,
+        start=start,
         seed=seed,
         device=embedded.head_device,
     )

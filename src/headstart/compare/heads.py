@@ -46,8 +46,10 @@ class Judged:
         regularization: strength that the probe chose; the median over folds.
         fewer: float32 of shape (R, N): 1 where a probe is right that did not see the picture, nor those of a
             second fold; None with a validation part, or with two folds.
-        train_correct: float32 of shape (M,): 1 where the probe is right on a picture that it was fitted on;
+        head: float32 of shape (K, D + 1): weights and intercepts of the probe fitted on the training part;
             None where there are many probes, for candidates that are cross-validated.
+        train_correct: float32 of shape (M,): 1 where that probe is right on a picture that it was fitted on;
+            None likewise.
         left_out: float32 of shape (2, M): of each training picture, predicted by a probe that was fitted on
             others, 1 where it is right, and -log probability of the true class in nats. None where there are
             many pictures, or too few of a class, or where all of the above is of left out pictures.
@@ -57,6 +59,7 @@ class Judged:
     inner_losses: Features
     regularization: float
     fewer: Features | None = None
+    head: Features | None = None
     train_correct: Features | None = None
     left_out: Features | None = None
 
@@ -120,6 +123,7 @@ def judge(splits: Splits, rows: Callable[[ImageDataset], Features], *, seed: int
         probabilities=probe.predict_proba(rows(splits.val)).astype(np.float32)[None],
         inner_losses=np.array([[probe.inner_log_losses_.min()]], np.float32),
         regularization=probe.strength_,
+        head=np.column_stack([probe.coef_, probe.intercept_]).astype(np.float32),
         train_correct=(probe.predict(features) == splits.train.labels).astype(np.float32),
         left_out=_leave_out(features, splits.train, strength=probe.strength_, seed=seed, device=device),
     )
@@ -130,17 +134,21 @@ def fit_probe(
     dataset: ImageDataset,
     *,
     regularization: float | None = None,
+    start: npt.NDArray[np.float32] | None = None,
     seed: int,
     device: str,
 ) -> LinearProbe:
     """Return a probe fitted on a part's features, by the strength that is given or chooses itself.
+
+    Where a strength is given the fit may begin at the head of an earlier one, see `LinearProbe.fit`.
 
     Raises:
         DataError: a class has no picture in this part.
     """
     check_classes(dataset)
     strengths = None if regularization is None else [regularization]
-    return LinearProbe(strengths=strengths, seed=seed, device=device).fit(features, dataset.labels)
+    probe = LinearProbe(strengths=strengths, seed=seed, device=device)
+    return probe.fit(features, dataset.labels, start=start)
 
 
 def count_folds(dataset: ImageDataset) -> int:

@@ -70,7 +70,7 @@ class Plan:
         ).weights
 
 
-def sweep(rows: Rows, layout: Layout, *, plan: Plan) -> Sweep:
+def sweep(rows: Rows, layout: Layout, *, plan: Plan, start: Weights | None = None) -> Sweep:
     """Choose the strength with the lowest log loss of held-out rows.
 
     With a sketch the sweep begins where the sketch is best, and goes on to neighbours until the best strength
@@ -81,12 +81,16 @@ def sweep(rows: Rows, layout: Layout, *, plan: Plan) -> Sweep:
         rows: all rows, in the order of the layout.
         layout: what is fitted and what is tried.
         plan: the strengths, and how they are fitted.
+        start: weights that are near the best ones at the middle strength; None where nothing is known. A
+            sweep through several strengths begins with none.
     """
     nothing = _nothing_learned(rows)
     if len(plan.strengths) == 1 or not layout.folds:
         middle = plan.strengths[len(plan.strengths) // 2]
-        # The exact fit begins with the curvature of where it starts: near the optimum it takes fewer steps.
-        start = plan.fit(rows, nothing, strength=middle, tolerance=WALK_TOLERANCE)
+        if start is None:
+            # The exact fit begins with the curvature of where it starts: near the optimum it takes fewer
+            # steps.
+            start = plan.fit(rows, nothing, strength=middle, tolerance=WALK_TOLERANCE)
         return Sweep(strength=middle, start=start, strengths=(middle,), log_losses=(np.inf,))
     parts = [(rows[fitted], rows[tried]) for fitted, tried in layout.folds]
     if not layout.num_sketch:
