@@ -117,3 +117,5 @@ def test_the_functions_that_choose_are_not_even_given_them(
     assert holdout.val is not None
     assert arguments["choose"]["labels"] is holdout.val.labels
     assert arguments["look_at_test"]["test"] is holdout.test
+    chosen = arguments["choose"]["evidence"][0]  # the final fit begins at the head of the training part
+    assert arguments["train_final"]["start"] is chosen.head is not None
