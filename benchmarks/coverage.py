@@ -434,10 +434,8 @@ def simulate(args: argparse.Namespace) -> dict[str, list[Row]]:
     show(
         "rank calls equal candidates different in at most 6 %", called_rows, ("discordant", "n", "different")
     )
-    race_rows = []
-    for setting in settings():
-        race_rows.append(run_races(*setting, num_races=args.races))
-        note(f"races {setting}: error {race_rows[-1]['error']:+.4f}, covered {race_rows[-1]['covered']:.3f}")
+    once = delayed(functools.partial(run_races, num_races=args.races))
+    race_rows = Parallel(n_jobs=os.cpu_count())(once(*setting) for setting in settings())
     columns = (
         "kind",
         "candidates",

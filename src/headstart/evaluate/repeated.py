@@ -90,9 +90,10 @@ def repeated_difference(
 
     What the interval is to cover is the difference in accuracy, on new pictures, of the two models fitted on
     all N pictures. It is that of `paired_difference` (Tango's), with the mean square of single predictions'
-    differences, not of their averages over repeats, which miss what a fit on other pictures changes; and for
-    N times the share of pictures that a fit saw, as in `repeated_accuracy`. Where `fewer` are given, what
-    both still gain by the pictures that were held out is added likewise; without, nothing allows for it.
+    differences, not of their averages over repeats, which miss what a fit on other pictures changes. Where
+    `fewer` are given, what both still gain by the pictures that were held out is added as in
+    `repeated_accuracy`. Without them nothing allows for that but the number of pictures, which then counts
+    less by the share that a fit saw.
 
     Args:
         correct_a: of shape (R, N), how right A was on picture i in repeat r: 0 or 1.
@@ -112,7 +113,8 @@ def repeated_difference(
     share, differences = _fitted_share(a, folds), a - b
     num_pictures, value = a.shape[1], float(differences.mean())
     mean_square = float(np.square(differences).mean())
-    low, high = score_interval(value, mean_square, num_pictures * share, confidence=confidence)
+    n = num_pictures * (share if fewer is None else 1.0)
+    low, high = score_interval(value, mean_square, n, confidence=confidence)
     if fewer is not None:
         ahead, behind = (_gain(rows, each, share) for rows, each in zip((a, b), fewer, strict=True))
         gain = _Gain(ahead.value - behind.value, ahead.pictures - behind.pictures)

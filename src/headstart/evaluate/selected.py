@@ -38,9 +38,11 @@ def corrected_best(
     `benchmarks/coverage.py` by up to 0.2 points with 100 pictures, less than 0.1 from 400 on. It is never
     above the measured accuracy.
 
-    The interval is Wilson's, with as much variance more as (estimate - truth) has in drawn races than the
-    share of N pictures: races of candidates whose true accuracies are the measured ones, drawn together until
-    they are spread as they are without the noise, measured with normal noise of the measured covariance.
+    The interval is Wilson's, at either end with as much variance more as (estimate - truth) has on that side
+    in drawn races than the share of N pictures: races of candidates whose true accuracies are the measured
+    ones, drawn together until they are spread as they are without the noise, but none by more than its
+    standard deviation, for one that is far ahead is no chance; measured with normal noise of the measured
+    covariance.
 
     Args:
         correct: of shape (M, N), how right candidate m was on picture i: 0 or 1, or an average over repeats.
@@ -68,7 +70,9 @@ def corrected_best(
         bootstrap of Oliveira, Lei and Tibshirani 2021, https://arxiv.org/abs/2111.09447, with
         alpha^2 = 1/14. The spread without the noise: Efron and Morris 1973,
         https://doi.org/10.1080/01621459.1973.10481350; means of that spread: Louis 1984,
-        https://doi.org/10.1080/01621459.1984.10478062.
+        https://doi.org/10.1080/01621459.1984.10478062; none drawn too far: Efron and Morris 1972,
+        "Limiting the risk of Bayes and empirical Bayes estimators, part II",
+        https://doi.org/10.1080/01621459.1972.10481215.
     """
     critical_value(confidence)  # its check
     rows = check_correctness(correct, ("M", "N"))
@@ -78,11 +82,19 @@ def corrected_best(
     num_pictures = rows.shape[1]
     generator = np.random.default_rng(seed)
     value = _score_choices(rows, merits, generator)
-    variance = _variance(rows, generator)
+    too_low, too_high = _mean_squares(rows, generator)
+    single = value * (1 - value) / num_pictures
     # Less variance than that of N single answers may be chance, and is not relied on.
-    more = max(0.0, variance - value * (1 - value) / num_pictures)
-    found = wilson(value * num_pictures, num_pictures, confidence=confidence, more_variance=more)
-    return replace(found, value=value, method="corrected")
+    below, above = (
+        wilson(
+            value * num_pictures,
+            num_pictures,
+            confidence=confidence,
+            more_variance=max(0.0, mean_square - single),
+        )
+        for mean_square in (too_high, too_low)
+    )
+    return replace(below, value=value, high=above.high, method="corrected")
 
 
 def _score_choices(rows: Floats, merits: Floats, generator: np.random.Generator) -> float:
@@ -118,11 +130,14 @@ def _deal(num_blocks: int, generator: np.random.Generator) -> Floats:
     return held
 
 
-def _variance(rows: Floats, generator: np.random.Generator) -> float:
-    """Return the variance of (estimate - truth) in drawn races; 0 where there is no choice or no variance."""
+def _mean_squares(rows: Floats, generator: np.random.Generator) -> tuple[float, float]:
+    """Return the mean squares of (estimate - truth) in drawn races: of those below 0, of those above.
+
+    0 and 0 where there is no choice or no variance.
+    """
     num_candidates, num_pictures = rows.shape
     if num_candidates == 1 or num_pictures == 1:
-        return 0.0
+        return 0.0, 0.0
     covariance = np.cov(rows) / num_pictures  # (M, M)
     values, vectors = np.linalg.eigh(covariance)
     root = (vectors * np.sqrt(values.clip(0))).T.astype(np.float32)  # standard normal rows @ root: the noise
@@ -130,16 +145,25 @@ def _variance(rows: Floats, generator: np.random.Generator) -> float:
     measured = truth + _noise(_NUM_RACES, root, generator)  # (races, M)
     best = truth[measured.argmax(axis=1)]
     errors = _score_drawn(measured, _noise(_NUM_NOISES, root, generator)) - best
-    return float(errors.var())
+    return _mean_square(errors[errors < 0]), _mean_square(errors[errors > 0])
+
+
+def _mean_square(errors: Floats) -> float:
+    return float(np.square(errors).mean()) if len(errors) else 0.0
 
 
 def _shrink(means: Floats, covariance: Floats) -> npt.NDArray[np.float32]:
-    """Return the measured accuracies drawn together to the spread that they have without the noise."""
+    """Return the measured accuracies drawn together to the spread that they have without the noise.
+
+    None is moved by more than a standard deviation of the noise.
+    """
     num_candidates = len(means)
     noise = (np.trace(covariance) - covariance.sum() / num_candidates) / (num_candidates - 1)
     spread = means.var(ddof=1)
     share = max(0.0, 1 - noise / spread) if spread > 0 else 0.0
-    return np.asarray(means.mean() + np.sqrt(share) * (means - means.mean()), dtype=np.float32)
+    drawn = means.mean() + np.sqrt(share) * (means - means.mean())
+    limit = np.sqrt(max(0.0, noise))
+    return np.asarray(drawn.clip(means - limit, means + limit), dtype=np.float32)
 
 
 def _noise(
