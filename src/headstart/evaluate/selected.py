@@ -71,8 +71,7 @@ def corrected_best(
         alpha^2 = 1/14. The spread without the noise: Efron and Morris 1973,
         https://doi.org/10.1080/01621459.1973.10481350; means of that spread: Louis 1984,
         https://doi.org/10.1080/01621459.1984.10478062; none drawn too far: Efron and Morris 1972,
-        "Limiting the risk of Bayes and empirical Bayes estimators, part II",
-        https://doi.org/10.1080/01621459.1972.10481215.
+        "Limiting the risk of Bayes and empirical Bayes estimators, part II", JASA 67.
     """
     critical_value(confidence)  # its check
     rows = check_correctness(correct, ("M", "N"))
