@@ -28,8 +28,8 @@ def hasty(monkeypatch):
 
 @pytest.fixture
 def impatient(monkeypatch, hasty):
-    """Try again at once, and give up soon."""
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 1.0)
+    """Try again at once, and give up soon: but a first request takes a second where much else runs."""
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 4.0)
 
 
 @pytest.mark.parametrize("paths", [CLASSES, SPLITS])
@@ -187,10 +187,10 @@ def test_trouble_that_lasts_ends_with_the_reason(s3, serve, web, make_folder, im
         found = open_dataset(f"{proxy.address}/flowers/")
     proxy.fault = lambda method, path: 503
     before = len(proxy.seen)
-    with pytest.raises(NoAnswerError, match=r"did not answer for 1 seconds: .*Service Unavailable") as caught:
+    with pytest.raises(NoAnswerError, match=r"did not answer for 4 seconds: .*Service Unavailable") as caught:
         found.source.read(CLASSES[0])
     assert "run the same again" in caught.value.hint
-    assert 3 < len(proxy.seen) - before < 30
+    assert 3 < len(proxy.seen) - before < 120
 
 
 def test_a_server_that_is_gone(impatient):
