@@ -71,7 +71,7 @@ DISCORDANT = (0.05, 0.1, 0.2)
 NUM_CANDIDATES = (2, 5, 15, 50)
 ACCURACY = 0.85
 NEGLIGIBLE = 1e-12  # outcomes that are rarer are left out of exact sums
-NUM_AXES = 128  # of the features, the main ones: some 250,000 heads are fitted on them
+NUM_AXES = 128  # of the features, the main ones: some 250,000 heads of each kind are fitted on them
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "probe": functools.partial(LinearProbe, strengths=[1.0], seed=SEED),
     "centroids": NearestCentroid,

@@ -65,7 +65,7 @@ def start_munge() -> None:
 def slurm(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Give what runs a command of Slurm's."""
     if os.geteuid() != 0 or not all(map(shutil.which, PROGRAMS)):
-        pytest.skip("needs root and Slurm")
+        pytest.skip("needs root, and Debian's packages slurmctld, slurmd, slurm-client and munge")
     start_munge()
     folder, settings = tmp_path / "slurm", tmp_path / "slurm.conf"
     (folder / "state").mkdir(parents=True)

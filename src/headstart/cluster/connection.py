@@ -64,7 +64,7 @@ def connect(address: str = "auto") -> Iterator["RayRunner"]:
 def _unreachable(address: str, reason: str) -> ClusterError:
     return ClusterError(
         f"no Ray cluster answers at {address!r}: {reason}",
-        hint="start one on this machine: headstart cluster up --workers 2",
+        hint="give host:port or ray://host:port, or start one here: headstart cluster up --workers 2",
     )
 
 

@@ -32,9 +32,7 @@ _NUM_CARRIERS = 4  # that read files here and hand them on, at a time
 # Pieces that are handed to Ray at a time: enough that workers hardly ever wait, few enough that the list of
 # fifty million pictures, or of a pipe that never ends, is never here at once.
 _PIECES_A_WORKER, _MAX_PIECES = 512, 8192
-_CARRIED_A_WORKER = (
-    4  # pieces that are sent with their pictures at a time, by a machine outside of the cluster
-)
+_CARRIED_A_WORKER = 4  # pieces that a machine outside of the cluster sends with their pictures at a time
 # A cluster that grows when it is needed, or whose nodes are lent, may be without one for a while.
 _PATIENCE_SECONDS = 300.0
 _LOOK_SECONDS = 5.0  # between looks at which nodes are there
