@@ -162,10 +162,13 @@ def hosts(pictures: Path, tmp_path: Path) -> Iterator[Hosts]:
 
 
 @pytest.mark.heavy
+@pytest.mark.parametrize("is_node", [True, False])
 def test_hosts_that_do_not_see_the_pictures_share_the_work(
-    hosts: Hosts, pictures: Path, here: Path, tmp_path: Path
+    hosts: Hosts, pictures: Path, here: Path, tmp_path: Path, is_node: bool
 ) -> None:
-    process, log = hosts.begin(*embed_words(pictures, tmp_path / "there.npz"), folder=tmp_path)
+    """The command is given on a node, or on a machine outside of the cluster, which sends its pictures."""
+    begin = hosts.begin if is_node else hosts.begin_outside
+    process, log = begin(*embed_words(pictures, tmp_path / "there.npz"), folder=tmp_path)
     assert_ends_like(process, log, here, tmp_path / "there.npz")
     said = log.read_text()
     assert hosts.head.address in said
@@ -180,17 +183,6 @@ def test_a_cut_wire_costs_the_pieces_behind_it(
     wait_for(log, "embedding with")
     hosts.other.cut()
     assert_ends_like(process, log, here, tmp_path / "there.npz")
-
-
-@pytest.mark.heavy
-def test_a_machine_outside_of_the_cluster_sends_its_pictures(
-    hosts: Hosts, pictures: Path, here: Path, tmp_path: Path
-) -> None:
-    process, log = hosts.begin_outside(*embed_words(pictures, tmp_path / "there.npz"), folder=tmp_path)
-    assert_ends_like(process, log, here, tmp_path / "there.npz")
-    said = log.read_text()
-    assert hosts.head.address in said
-    assert hosts.other.address in said
 
 
 @pytest.mark.heavy
