@@ -76,6 +76,8 @@ PEER_NAMES = [
     "transformers, batch 32",
     "fastai",
 ]
+# Nobody's default, but what a machine with a GPU is set to by whoever knows it.
+SET_PEER_NAMES = ["timm, a worker a core"]
 
 
 def make_spec(model: str, folder: Path, work: Path, weights: Path, precision: str = "auto") -> dict[str, Any]:
@@ -230,7 +232,8 @@ def add_peer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photographs", type=Path, help="folder or zip of JPEG files")
     parser.add_argument("--peers-python", type=Path, default=Path(str(headstart()[0])))
     parser.add_argument("--fastai-python", type=Path, help="default: that of --peers-python")
-    parser.add_argument("--peers", nargs="*", choices=PEER_NAMES, default=PEER_NAMES, metavar="PEER")
+    names = [*PEER_NAMES, *SET_PEER_NAMES]
+    parser.add_argument("--peers", nargs="*", choices=names, default=PEER_NAMES, metavar="PEER")
     parser.add_argument("--precision", choices=["auto", "fp32"], default="auto", help="headstart's")
 
 

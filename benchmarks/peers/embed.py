@@ -9,6 +9,7 @@ folder to the array, listing files included.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -247,6 +248,7 @@ def main() -> None:
         "headstart": lambda: run_headstart(spec, clock, extra),
         "timm, 0 workers": lambda: run_timm(spec, clock, 0),
         "timm, 2 workers": lambda: run_timm(spec, clock, 2),
+        "timm, a worker a core": lambda: run_timm(spec, clock, len(os.sched_getaffinity(0))),
         "torchvision, 0 workers": lambda: run_torchvision(spec, clock, 0),
         "torchvision, 2 workers": lambda: run_torchvision(spec, clock, 2),
         "transformers, batch 1": lambda: run_transformers(spec, clock, 1),

@@ -9,13 +9,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from cluster_runs import MODEL, PER_CLASS, assert_ends_like, assert_same, embed_words, run_here, wait_for
+from cluster_runs import (
+    MODEL,
+    PER_CLASS,
+    Cluster,
+    assert_ends_like,
+    assert_same,
+    embed_words,
+    run_here,
+    wait_for,
+)
 from proxy import Proxy
 
 pytest.importorskip("ray")
@@ -61,90 +70,11 @@ print(*(each["NodeID"] for each in ray.nodes() if each["Alive"] and each["Resour
 """
 
 
-class Cluster:
-    """A cluster with two workers, and commands that are run on it."""
-
-    def __init__(self, home: Path) -> None:
-        self._words = [sys.executable, "-m", "headstart", "cluster"]
-        self._added: subprocess.Popen[bytes] | None = None
-        self._environment = {**os.environ, "HEADSTART_HOME": str(home)}
-        words = [*self._words, "up", "--workers", "2", "--cores", "1"]
-        subprocess.run(words, env=self._environment, check=True, timeout=300)
-        started = json.loads((home / "cluster" / "trial.json").read_text())
-        self.address, self.nodes = started["address"], started["process_ids"]
-        self.environment = {
-            "RAY_ADDRESS": self.address,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(home / "cluster" / "token"),
-        }
-
-    def stop(self) -> None:
-        if self._added is not None:
-            os.killpg(self._added.pid, signal.SIGKILL)
-            self._added.wait(timeout=60)
-        subprocess.run([*self._words, "down"], env=self._environment, check=True, timeout=120)
-        assert not any(map(is_alive, self.nodes))
-
-    def begin(
-        self, *words: str | Path, home: Path, log: Path, program: Sequence[str] = ("-m", "headstart")
-    ) -> "subprocess.Popen[str]":
-        """Start a command, with a cache of its own."""
-        with log.open("w") as errors:
-            return subprocess.Popen(
-                [sys.executable, *program, *map(str, words)],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                env={**os.environ, **self.environment, "HEADSTART_HOME": str(home)},
-            )
-
-    def ask_ray(self, *words: str) -> str:
-        """Run a program or command of Ray's that knows this cluster, and return what it prints."""
-        environment = {**os.environ, **self.environment}
-        found = subprocess.run(
-            words, env=environment, check=True, capture_output=True, text=True, timeout=120
-        )
-        return found.stdout
-
-    def add_worker(self, log: Path) -> None:
-        """Start one more node."""
-        ray = Path(sys.executable).with_name("ray")
-        words = [ray, "start", "--block", f"--address={self.address}", "--num-cpus=1"]
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                [*words, "--node-ip-address=127.0.0.1"],
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **self.environment},
-                start_new_session=True,
-            )
-        self.nodes = [*self.nodes, process.pid]
-        self._added = process
-
-    def kill_workers(self) -> None:
-        for node in self.nodes[1:]:
-            os.killpg(node, signal.SIGKILL)
-
-    def run(self, *words: str | Path, home: Path) -> str:
-        log = home.parent / f"{home.name}.log"
-        process = self.begin(*words, home=home, log=log)
-        out, _ = process.communicate(timeout=900)
-        assert process.returncode == 0, log.read_text()
-        return out
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     started = Cluster(tmp_path_factory.mktemp("cluster"))
     yield started
     started.stop()
-
-
-def is_alive(process_id: int) -> bool:
-    try:
-        return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def on_cluster(pictures: Path, out: Path) -> list[str | Path]:

@@ -19,6 +19,7 @@ from headstart.core.paths import cluster_dir
 from headstart.core.records import dumps, from_json, read_json
 
 _LOOPBACK = "127.0.0.1"
+_VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 _STARTED = b"Ray runtime started"  # in what `ray start` prints
 # Ray would let its own daemons go before the workers (a niceness of 15): whenever one takes a core, all other
 # threads of a convolution wait for it. On two cores, 10,000 pictures took 40.6 s so, and 37.5 s like this.
@@ -43,6 +44,8 @@ class Trial:
 def start(num_workers: int, *, cores_per_worker: int | None = None) -> Trial:
     """Start a head without cores of its own, and so many workers, on this machine.
 
+    The machine's GPUs are shared out among the workers; each belongs to one of them.
+
     Ray listens to the network. Whoever reaches it may run anything, so that only who knows a token is heard:
     it lies in a file that this user alone may read.
 
@@ -65,11 +68,12 @@ def start(num_workers: int, *, cores_per_worker: int | None = None) -> Trial:
     _write_token()
     nodes: list[_Node] = []
     try:
-        nodes.append(_Node.start("head", ["--head", f"--port={port}", "--num-cpus=0"]))
+        nodes.append(_Node.start("head", ["--head", f"--port={port}", "--num-cpus=0"], gpus=[]))
         nodes[0].wait()
+        gpus = _visible_gpus()
         for number in range(num_workers):  # one after the other: at once they take each other's ports
             options = [f"--address={address}", f"--num-cpus={cores}"]
-            nodes.append(_Node.start(f"worker-{number}", options))
+            nodes.append(_Node.start(f"worker-{number}", options, gpus=gpus[number::num_workers]))
             nodes[-1].wait()
     except BaseException:
         _stop([node.process.pid for node in nodes])
@@ -107,7 +111,7 @@ class _Node:
     log: Path
 
     @classmethod
-    def start(cls, name: str, options: list[str]) -> "_Node":
+    def start(cls, name: str, options: list[str], *, gpus: list[str]) -> "_Node":
         ray = Path(sys.executable).with_name("ray")
         command = str(ray) if ray.is_file() else shutil.which("ray")
         if command is None:
@@ -115,11 +119,20 @@ class _Node:
         log = cluster_dir() / f"{name}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [command, "start", "--block", f"--node-ip-address={_LOOPBACK}", *options],
+                [
+                    *(command, "start", "--block", f"--node-ip-address={_LOOPBACK}"),
+                    *(f"--num-gpus={len(gpus)}", *options),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**_WORKERS_FIRST, **os.environ, **trial_environment(), "RAY_USAGE_STATS_ENABLED": "0"},
+                env={
+                    **_WORKERS_FIRST,
+                    **os.environ,
+                    **trial_environment(),
+                    "RAY_USAGE_STATS_ENABLED": "0",
+                    _VISIBLE_GPUS: ",".join(gpus),
+                },
                 start_new_session=True,
             )
         return cls(process=process, log=log)
@@ -145,6 +158,15 @@ def answers(address: str) -> bool:
             return True
     except (OSError, ValueError):
         return False
+
+
+def _visible_gpus() -> list[str]:
+    """Return the GPUs of this machine that the user lets programs see, as CUDA names them."""
+    import torch  # takes seconds to import
+
+    named = os.environ.get(_VISIBLE_GPUS, "")
+    count = torch.cuda.device_count()
+    return named.split(",")[:count] if named else [str(number) for number in range(count)]
 
 
 def _free_port() -> int:
