@@ -46,12 +46,7 @@ def test_a_training_is_that_of_one_process(
 
 
 def test_two_workers_with_a_gpu_each_answer_like_one_process(
-    cluster: Cluster,
-    pictures: Path,
-    here: Path,
-    few_shapes: Path,
-    tiny_models: tuple[str, str],
-    tmp_path: Path,
+    cluster: Cluster, pictures: Path, here: Path, tmp_path: Path
 ) -> None:
     cluster.add_worker(tmp_path / "node.log", cores=4)  # with the same GPU, but Ray does not know
     wait_for(tmp_path / "node.log", "Ray runtime started")
@@ -65,6 +60,10 @@ def test_two_workers_with_a_gpu_each_answer_like_one_process(
     assert "2 workers on 2 nodes" in said
     assert said.count(" pictures, ") >= 2, said  # each node did something
 
+
+def test_a_comparison_chooses_the_same(
+    cluster: Cluster, few_shapes: Path, tiny_models: tuple[str, str], tmp_path: Path
+) -> None:
     words = ["compare", few_shapes, "--models", ",".join(tiny_models), "--resolution", "64", "--json"]
     cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "b")
     run_here(*words, "--out", tmp_path / "here")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import headstart as hs
 from headstart.catalog.entry import Preprocessing
@@ -17,7 +18,7 @@ from headstart.data.scan import scan
 from headstart.embed import Embeddings, Engine, PlanOptions, choose_resolution, embed
 from headstart.embed.cache import EmbeddingCache
 from headstart.embed.check import smallest_cosine, spread_sample
-from headstart.embed.plan import batch_size, choose_plan
+from headstart.embed.plan import batch_size, choose_plan, fast_layout
 from headstart.embed.resolution import Resolution
 from headstart.models import Classifier
 
@@ -188,31 +189,36 @@ def test_a_picture_that_vanishes_after_the_scan_is_left_out_by_name(
         embeddings.rows(dataset.ids)
 
 
-def test_a_fast_precision_that_is_not_good_enough_is_refused() -> None:
-    preprocessing = Preprocessing()
+def test_a_fast_precision_that_is_not_good_enough_is_refused(classifier: Classifier) -> None:
     asked = PlanOptions(device="cpu", precision="bf16")
     cosines = {"bf16": 0.9985, "fp32": 1.0}
-    good = choose_plan(preprocessing, options=asked, min_cosine=lambda plan: cosines[plan.precision])
+    good = choose_plan(classifier, options=asked, min_cosine=lambda plan: cosines[plan.precision])
     cosines["bf16"] = 0.9975
-    bad = choose_plan(preprocessing, options=asked, min_cosine=lambda plan: cosines[plan.precision])
+    bad = choose_plan(classifier, options=asked, min_cosine=lambda plan: cosines[plan.precision])
     assert (good.precision, bad.precision) == ("bf16", "fp32")
     assert "bf16 on cpu was refused" in bad.reason
     cosines["fp32"] = -2.0
-    last = choose_plan(preprocessing, options=asked, min_cosine=lambda plan: cosines[plan.precision])
+    last = choose_plan(classifier, options=asked, min_cosine=lambda plan: cosines[plan.precision])
     assert (last.exact, last.decoder, last.precision) == (True, "exact", "fp32")
     assert "fp32 on cpu cannot be run" in last.reason
-    assert choose_plan(preprocessing, options=EXACT, min_cosine=pytest.fail).exact
+    assert choose_plan(classifier, options=EXACT, min_cosine=pytest.fail).exact
     with pytest.raises(InputError, match="exact plan computes in fp32"):
-        choose_plan(
-            preprocessing, options=PlanOptions(plan="exact", precision="bf16"), min_cosine=pytest.fail
-        )
+        choose_plan(classifier, options=PlanOptions(plan="exact", precision="bf16"), min_cosine=pytest.fail)
 
 
-def test_a_device_that_is_not_here_is_named() -> None:
+def test_a_device_that_is_not_here_is_named(classifier: Classifier) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has the device")
     with pytest.raises(InputError, match="'cuda' is not usable here; usable: cpu"):
-        choose_plan(Preprocessing(), options=PlanOptions(device="cuda"), min_cosine=lambda *_: 1.0)
+        choose_plan(classifier, options=PlanOptions(device="cuda"), min_cosine=lambda *_: 1.0)
+
+
+def test_depthwise_convolutions_are_run_contiguous_on_a_gpu() -> None:
+    depthwise = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8))
+    grouped = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=4))
+    assert fast_layout(depthwise, "cuda") == "contiguous"
+    assert fast_layout(depthwise, "cpu") == "channels-last"
+    assert fast_layout(grouped, "cuda") == "channels-last"
 
 
 def test_the_smallest_cosine() -> None:

@@ -76,9 +76,12 @@ def test_a_guess_must_save_much_and_a_measurement_a_little() -> None:
 
 def test_the_usual_layout_stays_unless_another_is_clearly_faster() -> None:
     usual = Timings().with_seconds("channels-last", 1.0)
-    assert usual.best_layout() == "channels-last"
-    assert usual.with_seconds("contiguous", 0.99).best_layout() == "channels-last"
-    assert usual.with_seconds("contiguous", 0.9).best_layout() == "contiguous"
+    assert usual.best_layout("channels-last") == "channels-last"
+    assert usual.with_seconds("contiguous", 0.99).best_layout("channels-last") == "channels-last"
+    assert usual.with_seconds("contiguous", 0.99).best_layout("contiguous") == "contiguous"
+    assert usual.with_seconds("contiguous", 0.9).best_layout("channels-last") == "contiguous"
+    assert usual.with_seconds("compiled", 0.1).best_layout("contiguous") == "channels-last"
+    assert Timings().best_layout("contiguous") == "contiguous"
 
 
 def test_a_long_job_tries_layouts_and_remembers(classifier: Classifier, own_home: Path) -> None:

@@ -137,7 +137,7 @@ class Embedder:
             cache.save_check(kept_as, cosine)
             return cosine
 
-        return choose_plan(self._classifier.preprocessing, options=options, min_cosine=min_cosine)
+        return choose_plan(self._classifier, options=options, min_cosine=min_cosine)
 
     def embed(self, piece: ImageDataset, pixels: PixelStore | None) -> Iterator[EmbeddedBatch]:
         """Yield the pictures of a piece in batches, in order, with bounded memory.

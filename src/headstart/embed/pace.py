@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -63,16 +64,22 @@ class Timings:
         fastest = min(seconds, self.seconds.get(way, seconds))
         return replace(self, seconds={**self.seconds, way: fastest})
 
-    def best_layout(self) -> Layout:
-        """Return the faster layout; channels-last unless another is clearly faster."""
-        usual = self.seconds.get("channels-last", 0.0)
-        other = self.seconds.get("contiguous", float("inf"))
-        return "contiguous" if other < _WORTH_SWITCHING * usual else "channels-last"
+    @property
+    def uncompiled_seconds(self) -> float:
+        """Of the fastest layout; infinite where none was tried."""
+        return min((self.seconds[each] for each in _LAYOUTS if each in self.seconds), default=inf)
+
+    def best_layout(self, usual: Layout) -> Layout:
+        """Return the fastest layout; the usual one unless another is clearly faster."""
+        known = [each for each in _LAYOUTS if each in self.seconds]
+        fastest = min(known, key=self.seconds.__getitem__, default=usual)
+        is_clear = self.uncompiled_seconds < _WORTH_SWITCHING * self.seconds.get(usual, inf)
+        return fastest if is_clear else usual
 
     def worth_compiling(self, num_pictures: int, precision: Precision) -> bool:
         """Return whether the compiler saves more time on so many pictures than it takes."""
-        now = self.seconds.get(self.best_layout())
-        if self.compile_error or now is None:
+        now = self.uncompiled_seconds
+        if self.compile_error or now == inf:
             return False
         compiled = self.seconds.get("compiled")
         if compiled is not None:
@@ -111,8 +118,11 @@ class Pace:
         self._timings = _load(self._path)
         self._trials: list[Layout] = []
         size = engine.plan.batch_size
+        self._usual = engine.plan.layout
         if not engine.plan.exact and num_pictures >= _MIN_BATCHES * size and not self._timings.seconds:
-            self._trials = [layout for layout in _LAYOUTS for _ in range(_PASSES)]
+            # On an NVIDIA GPU kernels for one more layout may take longer to make ready than they save.
+            tried = (self._usual,) if engine.plan.device == "cuda" else _LAYOUTS
+            self._trials = [layout for layout in tried for _ in range(_PASSES)]
         self._settled = engine.plan.exact or not (self._trials or self._timings.seconds)
 
     @classmethod
@@ -169,7 +179,7 @@ class Pace:
         if self._engine.plan.compiled:  # the batch before was its first
             self._settle()
             return
-        layout = self._timings.best_layout()
+        layout = self._timings.best_layout(self._usual)
         if layout != self._engine.plan.layout:
             self._engine.use_layout(layout)
         known = "compiled" in self._timings.seconds
@@ -201,8 +211,8 @@ class Pace:
         """Keep what was measured, and run in the fastest way from here on."""
         self._settled = True
         compiled = self._timings.seconds.get("compiled")
-        usual = self._timings.seconds.get(self._timings.best_layout(), float("inf"))
-        if self._engine.plan.compiled and compiled is not None and compiled > _WORTH_SWITCHING * usual:
+        worth = _WORTH_SWITCHING * self._timings.uncompiled_seconds
+        if self._engine.plan.compiled and compiled is not None and compiled > worth:
             self._engine.use_compiled(False)
             self._progress.note("the compiled network is not faster here; it is run as it was")
         write_text(self._path, dumps(self._timings))

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import torch
+from torch import nn
 
 from headstart.catalog.entry import Preprocessing
 from headstart.core.errors import InputError
 from headstart.data.decode import Decoder
+from headstart.models import Classifier
 
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
 Layout: TypeAlias = Literal["channels-last", "contiguous"]
@@ -149,8 +151,23 @@ def exact_plan(preprocessing: Preprocessing, *, device: str, reason: str) -> Pla
     )
 
 
+def fast_layout(network: nn.Module, device: str) -> Layout:
+    """Return the layout that a network is run faster in, as far as that is known beforehand.
+
+    On an NVIDIA GPU channels-last is, but for depthwise convolutions: cuDNN makes their kernels ready for
+    each size of pictures, which takes seconds, and torch has kernels of its own for the other layout, which
+    are there and faster (docs/speed.md).
+    """
+    return "contiguous" if device == "cuda" and _has_depthwise(network) else "channels-last"
+
+
+def _has_depthwise(network: nn.Module) -> bool:
+    convolutions = (each for each in network.modules() if isinstance(each, nn.Conv2d))
+    return any(1 < each.groups == each.in_channels for each in convolutions)
+
+
 def choose_plan(
-    preprocessing: Preprocessing,
+    classifier: Classifier,
     *,
     options: PlanOptions,
     min_cosine: Callable[[Plan], float],
@@ -162,7 +179,7 @@ def choose_plan(
     device is another (an operator may be missing there); last the exact plan, which needs no check.
 
     Args:
-        preprocessing: gives the input size, and with it the batch size.
+        classifier: the network; its input size gives the batch size.
         options: what the user asks for; a precision that is asked for is checked like any other.
         min_cosine: given a plan, returns the smallest cosine between features by it and exact ones over a
             sample of pictures; below -1 where it cannot be run.
@@ -171,11 +188,11 @@ def choose_plan(
     Raises:
         InputError: the device that is asked for is not here.
     """
-    device = choose_device(options)
+    device, preprocessing = choose_device(options), classifier.preprocessing
     if options.plan == "exact":
         return exact_plan(preprocessing, device=device, reason="asked for")
     refused: list[str] = []
-    for plan in _candidates(preprocessing, device, options):
+    for plan in _candidates(classifier, device, options):
         cosine = min_cosine(plan)
         if cosine >= MIN_COSINE:
             reason = f"cosine to exact features on {sample} {cosine:.4f} or better"
@@ -184,7 +201,7 @@ def choose_plan(
     return exact_plan(preprocessing, device="cpu", reason="; ".join(refused))
 
 
-def _candidates(preprocessing: Preprocessing, device: str, options: PlanOptions) -> list[Plan]:
+def _candidates(classifier: Classifier, device: str, options: PlanOptions) -> list[Plan]:
     plans = []
     for place in dict.fromkeys((device, "cpu")):
         wanted = fast_precision(place) if options.precision == "auto" else options.precision
@@ -194,7 +211,8 @@ def _candidates(preprocessing: Preprocessing, device: str, options: PlanOptions)
                     device=place,
                     precision=precision,
                     decoder="fast",
-                    batch_size=batch_size(preprocessing, device=place),
+                    layout=fast_layout(classifier.backbone, place),
+                    batch_size=batch_size(classifier.preprocessing, device=place),
                     num_threads=torch.get_num_threads(),
                     reason="",
                 )

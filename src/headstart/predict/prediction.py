@@ -154,7 +154,7 @@ def _stream(
         options = replace(options, plan="exact")
     decoding = Decoding(source=source, preprocessing=classifier.preprocessing, decoder="fast")
     check = Check(classifier, decoding, spread_sample(first))
-    plan = choose_plan(classifier.preprocessing, options=options, min_cosine=check.min_cosine)
+    plan = choose_plan(classifier, options=options, min_cosine=check.min_cosine)
     engine = check.engine(plan)
     total = len(first) if next_one is None else None
     progress.start(f"predicting with {classifier.name}", total=total, unit="pictures")

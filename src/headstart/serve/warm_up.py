@@ -28,9 +28,7 @@ def ready_engine(classifier: Classifier, options: PlanOptions) -> Engine:
         source=ArraySource(pictures=pictures), preprocessing=classifier.preprocessing, decoder="fast"
     )
     check = Check(classifier, decoding, spread_sample(list(pictures)))
-    plan = choose_plan(
-        classifier.preprocessing, options=options, min_cosine=check.min_cosine, sample="drawn pictures"
-    )
+    plan = choose_plan(classifier, options=options, min_cosine=check.min_cosine, sample="drawn pictures")
     engine = check.engine(plan)
     pixels = np.zeros((engine.plan.batch_size, *classifier.preprocessing.input_size, 3), np.uint8)
     for count in (engine.plan.batch_size, 1):  # memory and kernels for both

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from headstart.data.scan import scan
 from headstart.embed import PixelStore, PlanOptions, embed
 from headstart.embed.decoding import Decoding, decode_batches
 from headstart.embed.memory import keep_freed_memory
-from headstart.embed.plan import DTYPES, choose_device, fast_precision
+from headstart.embed.plan import DTYPES, choose_device, fast_layout, fast_precision
 from headstart.models import Classifier, load
 from headstart.preprocess import to_input
 from headstart.train.depthwise import use_fast_gradients
@@ -36,6 +37,9 @@ from headstart.train.training import Training
 
 _LOOKED_AT = 32
 """Training pictures on which it is seen what a network knows of smaller ones."""
+# Below so many pixels in all, kernels of depthwise convolutions for channels-last pictures take longer to
+# make ready on an NVIDIA GPU than they save: 11 s, for 0.2 ms a picture of 128 x 128 (docs/speed.md).
+_PIXELS_WORTH_KERNELS = 55_000 * 128**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +218,9 @@ def prepare(
     )
     return Prepared(
         start=start,
-        trainee=_trainee(start, recipe, device, processes, seed=options.seed),
+        trainee=_trainee(start, recipe, processes, seed=options.seed).placed(
+            torch.device(device), _memory_format(start, device, num_pictures=recipe.epochs * len(train))
+        ),
         recipe=recipe,
         train=train,
         val=val,
@@ -309,8 +315,8 @@ def _start(
     return classifier.with_head(fold_probe(probe), train.class_names)
 
 
-def _trainee(start: Classifier, recipe: Recipe, device: str, processes: Processes, *, seed: int) -> Trainee:
-    """Return the copy that is trained, on the device.
+def _trainee(start: Classifier, recipe: Recipe, processes: Processes, *, seed: int) -> Trainee:
+    """Return the copy that is trained.
 
     Raises:
         InputError: the recipe trains batch norms with each batch's statistics in several processes.
@@ -328,8 +334,15 @@ def _trainee(start: Classifier, recipe: Recipe, device: str, processes: Processe
     if recipe.batch_norm == "frozen" and recipe.layers != "last":
         fold_frozen_norms(trainee.backbone.eval(), side=start.preprocessing.input_size[0])
     use_fast_gradients(trainee.backbone)
-    placed: Trainee = trainee.to(torch.device(device)).to(memory_format=torch.channels_last)
-    return placed
+    return trainee
+
+
+def _memory_format(start: Classifier, device: str, *, num_pictures: int) -> torch.memory_format:
+    """Return how pictures lie in memory in a training that is shown so many."""
+    num_pixels = num_pictures * prod(start.preprocessing.input_size)
+    if fast_layout(start.backbone, device) == "contiguous" and num_pixels < _PIXELS_WORTH_KERNELS:
+        return torch.contiguous_format
+    return torch.channels_last
 
 
 def _precision(options: TuneOptions, device: str) -> torch.dtype | None:

@@ -24,7 +24,10 @@ class Trainee(nn.Module):
     Attributes:
         backbone: maps pictures to features (N, D).
         head: maps features to logits.
+        memory_format: how pictures and weights lie in memory.
     """
+
+    memory_format = torch.contiguous_format
 
     def __init__(self, backbone: nn.Module, head: nn.Linear, *, recipe: Recipe) -> None:
         super().__init__()
@@ -38,6 +41,11 @@ class Trainee(nn.Module):
         """Map preprocessed pictures (N, 3, H, W) to logits (N, K)."""
         logits: torch.Tensor = self.head(self.backbone(x))
         return logits
+
+    def placed(self, device: torch.device, memory_format: torch.memory_format) -> "Trainee":
+        """Return the same network, on a device, with its weights in that order."""
+        self.memory_format = memory_format
+        return self.to(device).to(memory_format=memory_format)
 
     def train(self, mode: bool = True) -> "Trainee":
         """Set the mode of training; frozen batch norms, and a network that is not trained, stay in eval mode.

@@ -21,7 +21,7 @@ from headstart.core.records import from_json
 from headstart.data import Exclusion, ImageDataset
 from headstart.embed import Engine, Plan
 from headstart.embed.decoding import Decoding, decode_batches
-from headstart.embed.plan import batch_size
+from headstart.embed.plan import batch_size, fast_layout
 from headstart.metrics import accuracy, log_loss, merit
 from headstart.models import Classifier
 from headstart.models.history import Epoch, History
@@ -40,9 +40,9 @@ _SAVING_SHARE = 0.05  # of the time, at most, goes into checkpoints within an ep
 _NAMED_PICTURES = 4  # of a batch, in a message
 _VALIDATION_COST = 0.3  # of a picture, for one of training: a forward pass of a folded network
 _TIMED_STEPS = {"cpu": 2, "cuda": 3}  # on a GPU the second one records
-# Where cuDNN makes its kernels ready for each size of pictures anew: 8 to 12 were seen for one network on an
-# H200, in which time it takes a thousand steps with pictures of full size.
-_SIDE_SECONDS = {"cuda": 10.0}
+# On an NVIDIA GPU, until a step with pictures of another side is as fast as it will be: 9 to 12 s were seen
+# for one network on an H200 where cuDNN makes kernels of depthwise convolutions ready, half a second else.
+_SIDE_SECONDS, _SIDE_SECONDS_OF_KERNELS = 1.0, 10.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -231,7 +231,7 @@ class Training:
         per_epoch = self._feeder.steps_per_epoch
         validation = _VALIDATION_COST * seconds * len(self._val) / self._recipe.batch_size
         state = self._state
-        growth = self._tuner.growth.paying(seconds, _SIDE_SECONDS.get(device, 0.0))
+        growth = self._tuner.growth.paying(seconds, self._side_seconds())
         seconds *= growth.work(0, state.num_steps) / state.num_steps  # of a step on average
         if self._seconds:
             left = self._seconds - (time.monotonic() - started) - validation
@@ -243,6 +243,13 @@ class Training:
         num_epochs = state.num_steps / per_epoch
         expected = num_epochs * (per_epoch * seconds + validation)
         self._progress.note(f"{num_epochs:.3g} epochs of {per_epoch} steps, about {duration(expected)}")
+
+    def _side_seconds(self) -> float:
+        if self._tuner.device.type != "cuda":
+            return 0.0
+        usual = fast_layout(self._trainee.backbone, "cuda")
+        is_channels_last = self._trainee.memory_format == torch.channels_last
+        return _SIDE_SECONDS_OF_KERNELS if usual == "contiguous" and is_channels_last else _SIDE_SECONDS
 
     def _run_epoch(self) -> None:
         state, tuner = self._state, self._tuner
@@ -337,6 +344,7 @@ class Training:
             device=device,
             precision="fp32",
             decoder=self._decoding.decoder,
+            layout=fast_layout(classifier.backbone, device),
             batch_size=batch_size(self._decoding.preprocessing, device=device),
             num_threads=torch.get_num_threads(),
             reason="",

@@ -240,7 +240,7 @@ class Tuner:
         if missing > 0:
             x = torch.cat([x, x[-1:].expand(missing, -1, -1, -1)])
             targets = nn.functional.pad(targets, (0, 0, 0, missing))
-        return x.contiguous(memory_format=torch.channels_last), targets
+        return x.contiguous(memory_format=self.trainee.memory_format), targets
 
     def _pass(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Add the gradients of pictures to those there are; return their summed cross-entropy.
