@@ -1,8 +1,8 @@
 """A step of fine-tuning: started operation by operation, replayed from a recording, and compiled.
 
-    python benchmarks/tuning_steps.py PICTURES [--models NAME ...] [--batch-sizes N ...]
+    python benchmarks/tuning_steps.py PICTURES [--models NAME ...] [--batch-sizes N ...] [--layouts LAYOUT ...]
 
-PICTURES is a zip or folder that headstart opens. Printed for each network and batch size: what the threads
+PICTURES is a zip or folder that headstart opens. Printed for each network, batch size and layout: what the threads
 that read and vary training pictures make a second, alone, in the first and in the second epoch; then for each
 way of taking steps, with one batch that stays: seconds of the first four steps, in which a GPU's libraries
 choose and make their kernels, and a recording or the compiler's work is done; milliseconds of a step after
@@ -30,6 +30,7 @@ from headstart.train.growth import Growth
 from headstart.train.tuner import Batch, Tuner
 
 WAYS = ["operation by operation", "replayed", "compiled"]
+FORMATS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 NUM_FIRST = 4
 
 
@@ -90,13 +91,16 @@ def feeding_rate(feeder: Feeder, epoch: int) -> float:
     return count / (time.perf_counter() - started)
 
 
-def measure(model: str, pictures: Splits, recipe: Recipe, args: argparse.Namespace) -> dict[str, Any]:
-    """Return what steps of one network with batches of one size took."""
+def measure(
+    model: str, layout: str, pictures: Splits, recipe: Recipe, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Return what steps of one network with batches of one size took, its pictures in one layout."""
     classifier = hs.load(model)
     size = replace(classifier.preprocessing, input_size=(args.side, args.side))
     with PixelStore([size], decoder="fast") as store:
         options = TuneOptions(device=args.device)
         ready = prepare(classifier, pictures, recipe=recipe, options=options, store=store, progress=SILENT)
+        ready.trainee.placed(torch.device(ready.device), FORMATS[layout])
         with ready.feeder(seed=0) as feeder:
             rates = [feeding_rate(feeder, epoch) for epoch in range(2)]
             batch = next(feeder.batches(0)).batch
@@ -104,6 +108,7 @@ def measure(model: str, pictures: Splits, recipe: Recipe, args: argparse.Namespa
         steps = [take_steps(ready, batch, way, num_steps=args.steps) for way in ways]
     return {
         "model": model,
+        "layout": layout,
         "batch_size": recipe.batch_size,
         "device": ready.device,
         "precision": str(ready.precision or torch.float32).removeprefix("torch."),
@@ -117,7 +122,7 @@ def print_result(result: dict[str, Any], side: int) -> None:
     first, second = result["feeding_rates"]
     print(
         f"\n{result['model']}, batches of {result['batch_size']}, {side} px, {result['precision']} on "
-        f"{result['device']}; made ready {first:,.0f}/s, then {second:,.0f}/s"
+        f"{result['device']}, {result['layout']}; made ready {first:,.0f}/s, then {second:,.0f}/s"
     )
     for each in result["steps"]:
         print(
@@ -138,6 +143,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=128, help="of the input in pixels")
     parser.add_argument("--steps", type=int, default=60, help="taken after the first four")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--layouts", nargs="+", choices=list(FORMATS), default=["channels-last"])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--json", type=Path, help="file for the record, say in benchmarks/results/")
     args = parser.parse_args()
@@ -146,10 +152,11 @@ def main() -> None:
     base = replace(choose_recipe("default", pictures.train.class_counts()), resolution=args.side, mixup=0.0)
     for model in args.models:
         for batch_size in args.batch_sizes:
-            recipe = replace(base, batch_size=batch_size)
-            record["results"].append(measure(model, pictures, recipe, args))
-            print_result(record["results"][-1], args.side)
-            save(record, args.json)
+            for layout in args.layouts:
+                recipe = replace(base, batch_size=batch_size)
+                record["results"].append(measure(model, layout, pictures, recipe, args))
+                print_result(record["results"][-1], args.side)
+                save(record, args.json)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,8 @@ def best_peer(model: dict[str, Any]) -> float:
         ("the same, resnet50", ("embedding_2000.json",)),
         ("in float32", ("embedding_fp32.json",)),
         ("the same on an H200", ("embedding_h200.json", "embedding_resnet50_h200.json")),
+        ("6,000 files on an H200", ("embedding_6000_h200.json",)),
+        ("training alone on an H200", ("fine_tuning_h200.json",)),
         ("photographs", ("photos_1000.json",)),
         ("fine-tuning against", ("fine_tuning.json",)),
     ],
