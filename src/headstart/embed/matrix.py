@@ -1,13 +1,12 @@
 """Room for features, in memory or in a file that is mapped into it; and rows of features."""
 
 import os
-import tempfile
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.core.files import storage_errors
+from headstart.core.files import nameless_file, storage_errors
 from headstart.core.paths import embeddings_dir
 
 Matrix = npt.NDArray[Any]
@@ -29,11 +28,12 @@ def empty_matrix(shape: tuple[int, int], dtype: npt.DTypeLike) -> Matrix:
     if size_bytes <= LARGEST_IN_MEMORY_BYTES:
         return np.empty(shape, dtype)
     folder = embeddings_dir()
-    with storage_errors(folder, "write"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:  # what is mapped stays when it is closed
-            _reserve(file, size_bytes)
-            return np.memmap(file, dtype, "w+", shape=shape)
+    with (
+        nameless_file(folder) as file,
+        storage_errors(folder, "write"),
+    ):  # what is mapped stays when it is closed
+        _reserve(file, size_bytes)
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def select_rows(features: Matrix, rows: Integers) -> Matrix:
