@@ -48,8 +48,8 @@ class ColumnWriter:
     def __init__(self, dtype: npt.DTypeLike, row_shape: tuple[int, ...] = ()) -> None:
         self._dtype = np.dtype(dtype)
         self._shape = (-1, *row_shape)
-        self._file: IO[bytes] = io.BytesIO()
-        self._is_small = True
+        self._begun = io.BytesIO()
+        self._file: IO[bytes] | None = None  # once it is large
 
     def write(self, values: npt.ArrayLike) -> None:
         """Add rows at the end.
@@ -57,17 +57,20 @@ class ColumnWriter:
         Raises:
             StorageError: the cache's folder cannot be written, or its disk is too full.
         """
-        data = np.ascontiguousarray(values, self._dtype).reshape(-1).view(np.uint8).data
-        if self._is_small and self._file.tell() + len(data) > LARGEST_IN_MEMORY_BYTES:
-            begun, self._file, self._is_small = self._file, nameless_file(home()), False
-            self.write(np.frombuffer(begun.getbuffer(), self._dtype))  # type: ignore[attr-defined]
+        data = np.ascontiguousarray(values, self._dtype).data
+        if self._file is None:
+            self._begun.write(data)
+            if self._begun.tell() <= LARGEST_IN_MEMORY_BYTES:
+                return
+            self._file, data = nameless_file(home()), self._begun.getbuffer()
+            self._begun = io.BytesIO()
         with storage_errors(home(), "write"):
             self._file.write(data)
 
     def finish(self) -> Array:
         """Return all that was written; nothing can be added then."""
-        if self._is_small:
-            return np.frombuffer(self._file.getbuffer(), self._dtype).reshape(self._shape)  # type: ignore[attr-defined]
+        if self._file is None:
+            return np.frombuffer(self._begun.getbuffer(), self._dtype).reshape(self._shape)
         with self._file as file, storage_errors(home(), "write"):
             file.flush()
             return np.asarray(np.memmap(file, self._dtype, "r+")).reshape(self._shape)
@@ -90,6 +93,14 @@ def gathered(array: Array, rows: Rows) -> Array:
     writer = ColumnWriter(array.dtype, array.shape[1:])
     for part in parts(len(rows)):
         writer.write(array[rows[part]])
+    return writer.finish()
+
+
+def rows_where(mask: npt.NDArray[np.bool_]) -> Rows:
+    """Return int64, ascending: the rows in which `mask`, of shape (N,), is true."""
+    writer = ColumnWriter(np.int64)
+    for part in parts(len(mask)):
+        writer.write(part.start + np.flatnonzero(mask[part]))
     return writer.finish()
 
 

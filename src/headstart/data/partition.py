@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import DataError, InputError
-from headstart.data.columns import Digests, Texts
+from headstart.data.columns import Digests, Texts, rows_where
 from headstart.data.index import numbered
 
 LOCKED_TEST_MIN_PICTURES = 500
@@ -165,7 +165,7 @@ def inseparable(pictures: Labelled) -> Indices:
     if pictures.groups is None:
         return contents
     groups = numbered(Texts.of(pictures.groups))
-    free = np.flatnonzero(are(pictures.groups, ""))
+    free = rows_where(are(pictures.groups, ""))
     groups[free] = len(groups) + free  # each a group of its own
     return joined(contents, groups)
 
@@ -198,7 +198,7 @@ def _given_parts(pictures: Labelled) -> tuple[Indices, dict[str, Indices]]:
     if pictures.given_splits is None:
         return np.arange(len(pictures.ids), dtype=np.int64), {}
     given = pictures.given_splits
-    positions = {name: np.flatnonzero(are(given, name)) for name in ("train", "val", "test")}
+    positions = {name: rows_where(are(given, name)) for name in ("train", "val", "test")}
     return positions["train"], {name: positions[name] for name in ("val", "test") if positions[name].size}
 
 

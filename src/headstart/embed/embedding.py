@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.catalog.entry import Preprocessing
+from headstart.core.digest import digest_bytes
 from headstart.core.errors import DataError, StorageError
 from headstart.core.progress import SILENT, Progress
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import Exclusion, ImageDataset
-from headstart.data.columns import Digests, Texts, gathered
+from headstart.data.columns import Digests, Texts, gathered, rows_where
 from headstart.data.decode import Decoder
 from headstart.data.index import Index
 from headstart.data.scan import scan
@@ -239,10 +240,10 @@ class _Work:
 
 def _with_same_missing(jobs: "Sequence[_Job]") -> "list[list[_Job]]":
     """Return the jobs that miss something, those together that miss the same."""
-    together: dict[bytes, list[_Job]] = {}
+    together: dict[str, list[_Job]] = {}
     for job in jobs:
         if len(job.missing):
-            together.setdefault(job.missing.tobytes(), []).append(job)
+            together.setdefault(digest_bytes(job.missing.data), []).append(job)
     return list(together.values())
 
 
@@ -257,7 +258,7 @@ class _Job:
         self._wanted = wanted
         self._features = empty_matrix((len(wanted.pictures), classifier.feature_dim), np.float32)
         self._found = self.cache.load_into(self._features, wanted.by_digest)
-        self.missing = np.flatnonzero(~self._found)
+        self.missing = rows_where(~self._found)
         self._excluded: list[Exclusion] = []
         self._is_stored = np.zeros(len(wanted.pictures), np.bool_)
         self._seconds = 0.0
@@ -282,7 +283,7 @@ class _Job:
 
     def embeddings(self, dataset: ImageDataset, contents: "Contents", *, num_workers: int) -> Embeddings:
         """Return the features of a data set whose contents were seen."""
-        kept = np.flatnonzero(self._found[contents.of_picture])
+        kept = rows_where(self._found[contents.of_picture])
         return Embeddings(
             features=select_rows(self._features, gathered(contents.of_picture, kept)),
             ids=Texts.of(dataset.ids).take(kept),
