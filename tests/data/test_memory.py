@@ -18,7 +18,7 @@ from headstart.embed.rows import Contents, find_places
 
 NUM_TARS, PER_TAR = 20, 1000
 NUM_PICTURES = NUM_TARS * PER_TAR
-MAX_BYTES_A_PICTURE = 16  # as tuples and dicts of Python objects it was 1,200 in all, for the first two 570
+MAX_BYTES_A_PICTURE = 16  # of Python objects it was 196 once opened, and 133 more once scanned
 
 
 class Reader:
@@ -60,7 +60,7 @@ def tars(tmp_path, monkeypatch):
 
 
 def test_columns_are_all_that_is_held_of_many_pictures(tars):
-    splits_of_few(open_dataset(tars).select(range(3000)))  # what is imported then is no matter of pictures
+    use_once(open_dataset(tars).select(range(3000)))  # what is imported then is no matter of pictures
     tracemalloc.start()
     try:
         with held("opened"):
@@ -96,7 +96,7 @@ def test_columns_are_all_that_is_held_of_many_pictures(tars):
     )
 
 
-def splits_of_few(dataset: ImageDataset):
+def use_once(dataset: ImageDataset) -> None:
     embeddings_of(dataset).rows(scan(dataset, runner=Reader()).dataset.split().train.ids)
 
 

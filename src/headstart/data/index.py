@@ -31,10 +31,10 @@ class Index:
 
     def find(self, wanted: Column) -> Rows:
         """Return int64 of shape (n,): the first row with each of n texts, -1 where there is none."""
-        found = np.full(len(wanted), -1, np.int64)
+        found = ColumnWriter(np.int64)
         for part in parts(len(wanted)):
-            found[part] = self._find_some(wanted[part])
-        return found
+            found.write(self._find_some(wanted[part]))
+        return found.finish()
 
     def _find_some(self, wanted: Column) -> Rows:
         found = np.full(len(wanted), -1, np.int64)

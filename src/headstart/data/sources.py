@@ -185,15 +185,15 @@ class TarMembers(Mapping[str, TarMember]):
 
     Args:
         ids: N texts, unique.
-        shards: S names of tars.
+        shards: names of the tars.
         places: int64 of shape (N, 3): in which tar, where in it, and how many bytes.
     """
 
-    __slots__ = ("_index", "_places", "_shards", "ids")
+    __slots__ = ("_index", "_places", "ids", "shards")
 
     def __init__(self, ids: Texts, shards: Sequence[str], places: Rows) -> None:
         self.ids = ids
-        self._shards = tuple(shards)
+        self.shards = tuple(shards)
         self._places = places
         self._index = TextIndex(ids)
 
@@ -213,7 +213,7 @@ class TarMembers(Mapping[str, TarMember]):
         if row < 0:
             raise KeyError(picture_id)
         shard, offset, size_bytes = self._places[row].tolist()
-        return TarMember(shard=self._shards[shard], offset=offset, size_bytes=size_bytes)
+        return TarMember(shard=self.shards[shard], offset=offset, size_bytes=size_bytes)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -222,7 +222,7 @@ class TarMembers(Mapping[str, TarMember]):
         return iter(self.ids)
 
     def __reduce__(self) -> tuple[Any, ...]:  # hashes of texts differ from process to process
-        return TarMembers, (self.ids, self._shards, np.ascontiguousarray(self._places))
+        return TarMembers, (self.ids, self.shards, np.ascontiguousarray(self._places))
 
     def only(self, picture_ids: Iterable[str]) -> "TarMembers":
         """Return those of these pictures, with the names of their tars alone."""
@@ -231,19 +231,14 @@ class TarMembers(Mapping[str, TarMember]):
         needed, numbers = np.unique(self._places[rows, 0], return_inverse=True)
         places = gathered(self._places, rows).copy()
         places[:, 0] = numbers
-        return TarMembers(self.ids.take(rows), [self._shards[number] for number in needed], places)
+        return TarMembers(self.ids.take(rows), [self.shards[number] for number in needed], places)
 
     def shards_of(self, picture_ids: Iterable[str]) -> Iterator[str]:
         """Yield the name of the tar of each picture."""
         ids = Texts.of(picture_ids)
         for part in parts(len(ids)):
             rows = self._index.find(ids[part])
-            yield from map(self._shards.__getitem__, self._places[rows, 0].tolist())
-
-    @property
-    def shards(self) -> tuple[str, ...]:
-        """Names of the tars."""
-        return self._shards
+            yield from map(self.shards.__getitem__, self._places[rows, 0].tolist())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
