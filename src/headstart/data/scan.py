@@ -16,6 +16,7 @@ from headstart.core.progress import SILENT, Progress
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data.columns import ColumnWriter, DigestsWriter, parts
 from headstart.data.dataset import Exclusion, ImageDataset, RawPicture
+from headstart.data.index import first_rows
 from headstart.data.partition import content_groups
 from headstart.data.shards import shards
 from headstart.data.workers import do_for_each
@@ -204,7 +205,9 @@ class _Found:
 
 def _repeated(contents: npt.NDArray[np.int64]) -> list[list[int]]:
     """Return the rows of each content that has several, in the order of their first rows."""
-    is_repeated = np.bincount(contents) > 1
+    is_first, is_repeated = np.zeros((2, len(contents)), np.bool_)
+    is_first[first_rows(contents)] = True
+    is_repeated[contents[~is_first]] = True
     groups: dict[int, list[int]] = {}
     for part in parts(len(contents)):
         for row in np.flatnonzero(is_repeated[contents[part]]) + part.start:
