@@ -13,6 +13,7 @@ from headstart.core.digest import digest_bytes
 from headstart.data import ImageDataset, columns, open_dataset
 from headstart.data.scan import Measured, _Finding, scan
 from headstart.data.shards import shards
+from headstart.data.workers import in_threads
 from headstart.embed.embedding import Embeddings
 from headstart.embed.rows import Contents, find_places
 
@@ -89,11 +90,8 @@ def test_columns_are_all_that_is_held_of_many_pictures(tars):
     assert num_pieces == 2 * NUM_TARS
     assert len(fingerprint) == 64
     assert len(contents.first) == NUM_PICTURES // 10
-    assert (
-        len(places.find(chosen.digests))
-        == NUM_PICTURES
-        == sum(map(len, (splits.train, splits.test, splits.val)))
-    )
+    assert len(places.find(chosen.digests)) == NUM_PICTURES
+    assert sum(map(len, (splits.train, splits.test, splits.val))) == NUM_PICTURES
 
 
 def use_once(dataset: ImageDataset) -> None:
@@ -115,3 +113,11 @@ def embeddings_of(dataset: ImageDataset) -> Embeddings:
         num_computed=0,
         seconds=0.0,
     )
+
+
+def test_no_more_is_listed_than_is_taken():
+    begun = []
+    results = in_threads(lambda number: begun.append(number) or number, iter(range(100)), num_threads=3)
+    assert [next(results) for _ in range(10)] == list(range(10))
+    assert len(begun) <= 10 + 3
+    assert list(results) == list(range(10, 100))
