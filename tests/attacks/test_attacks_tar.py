@@ -122,11 +122,12 @@ def test_a_header_that_claims_much_is_refused_unread(pack):
         tracemalloc.stop()
 
 
-def test_a_size_below_zero_does_not_lead_in_circles(pack):
+@pytest.mark.parametrize("size", [2**96 - 2048, 2**95 + 2**62, 2**95 + 2**63 - 1, 2**95 + 2**80])
+def test_a_size_below_zero_or_above_all_does_not_lead_anywhere(pack, size):
     path = pack()
     raw = bytearray(path.read_bytes())
     start = raw.index(b"b/1.png")
-    raw[start + 124 : start + 136] = (2**96 - 2048).to_bytes(12, "big")  # base 256, as GNU tar writes
+    raw[start + 124 : start + 136] = size.to_bytes(12, "big")  # base 256, as GNU tar writes
     checksum = sum(raw[start : start + 148]) + 8 * 32 + sum(raw[start + 156 : start + 512])
     raw[start + 148 : start + 156] = f"{checksum:06o}\0 ".encode()
     path.write_bytes(raw)

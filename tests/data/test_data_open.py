@@ -187,7 +187,7 @@ def test_sources_can_be_sent_and_shared(make_folder, make_zip):
         source = pickle.loads(pickle.dumps(pictures.source))
         expected = [pictures.source.read(each) for each in pictures.ids]
         with ThreadPoolExecutor(8) as pool:
-            assert list(pool.map(source.read, pictures.ids * 50)) == expected * 50
+            assert list(pool.map(source.read, tuple(pictures.ids) * 50)) == expected * 50
 
 
 def test_a_file_that_vanishes_is_a_picture_error(make_folder):

@@ -147,7 +147,7 @@ def test_a_source_can_be_sent_and_shared(s3):
     source = pickle.loads(pickle.dumps(found.source))
     expected = [found.source.read(each) for each in found.ids]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(source.read, found.ids * 10)) == expected * 10
+        assert list(pool.map(source.read, tuple(found.ids) * 10)) == expected * 10
 
 
 def test_forked_workers_read_too(s3, monkeypatch):

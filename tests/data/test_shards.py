@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headstart.core.digest import digest_bytes
 from headstart.core.errors import InputError
 from headstart.data import ImageDataset, dataset_from_arrays, open_dataset
 from headstart.data.shards import shards
@@ -23,7 +24,7 @@ def dataset_of(source, ids):
         labels=np.arange(len(ids)) % 2,
         class_names=("a", "b"),
         source=source,
-        digests=tuple(f"digest of {each}" for each in ids),
+        digests=tuple(digest_bytes(each.encode()) for each in ids),
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headstart.core.digest import digest_bytes
 from headstart.core.errors import DataError, InputError
 from headstart.data.dataset import ImageDataset
 from headstart.data.sources import ArraySource
@@ -22,7 +23,7 @@ def dataset(labels, *, contents=None, given=None, num_classes=None):
         class_names=tuple(f"class {index}" for index in range(count)),
         source=ArraySource(pictures={}),
         given_splits=None if given is None else tuple(given),
-        digests=None if contents is None else tuple(str(content) for content in contents),
+        digests=None if contents is None else [digest_bytes(str(each).encode()) for each in contents],
     )
 
 
@@ -39,7 +40,7 @@ def grouped_datasets(draw):
     """From 500 pictures up, in classes of at least 20, some contents several times within a class."""
     labels, contents = [], []
     for label in range(draw(st.integers(2, 6))):
-        group_sizes = draw(st.lists(st.integers(1, 4), min_size=90, max_size=140))
+        group_sizes = draw(st.lists(st.integers(1, 4), min_size=130, max_size=180))
         for group, size in enumerate(group_sizes):
             labels += [label] * max(size, 3 if group < 60 else 1)
             contents += [f"{label}-{group}"] * max(size, 3 if group < 60 else 1)

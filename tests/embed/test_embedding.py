@@ -20,6 +20,7 @@ from headstart.embed.cache import EmbeddingCache
 from headstart.embed.check import smallest_cosine, spread_sample
 from headstart.embed.plan import batch_size, choose_plan, fast_layout
 from headstart.embed.resolution import Resolution
+from headstart.embed.rows import find_places
 from headstart.models import Classifier
 
 EXACT = PlanOptions(device="cpu", plan="exact")
@@ -171,7 +172,7 @@ def test_two_writers_of_one_space_do_no_harm() -> None:
         one.append(digests, rows)
         two.append(digests[:1], rows[:1])
     out = np.zeros((3, 4), np.float32)
-    found = EmbeddingCache({"space": 1}).load_into(out, ["bb" * 32, "cc" * 32, "aa" * 32])
+    found = EmbeddingCache({"space": 1}).load_into(out, find_places(["bb" * 32, "cc" * 32, "aa" * 32]))
     assert found.tolist() == [True, False, True]
     assert np.array_equal(out[[2, 0]], rows)
 

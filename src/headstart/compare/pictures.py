@@ -79,7 +79,7 @@ def prepare_splits(
     )
 
 
-def _given_splits(splits: Splits) -> dict[str, Split]:
+def _given_splits(splits: Splits) -> dict[str, str]:
     """Return the split that the data set itself brought for each picture, nothing where it brought none."""
     return {
         each: split
@@ -88,7 +88,7 @@ def _given_splits(splits: Splits) -> dict[str, Split]:
     }
 
 
-def _with_given(part: ImageDataset, own: dict[str, Split]) -> ImageDataset:
+def _with_given(part: ImageDataset, own: dict[str, str]) -> ImageDataset:
     """Give a part its data set's own splits again: the fingerprint is then that of pictures read before."""
     return replace(part, given_splits=tuple(own[each] for each in part.ids) if own else None)
 

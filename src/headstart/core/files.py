@@ -3,9 +3,11 @@
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from headstart.core.errors import HeadstartError, StorageError
 
@@ -57,6 +59,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def nameless_file(folder: Path) -> IO[bytes]:
+    """Return a new file that no name leads to: what it holds is gone when it is closed and mapped no more.
+
+    Raises:
+        StorageError: the folder cannot be made or written to.
+    """
+    with storage_errors(folder, "write"):
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=folder)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -8,8 +8,9 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from headstart.core.digest import digest_json
+from headstart.core.digest import digest_lists
 from headstart.core.errors import DataError, InputError
+from headstart.data.columns import Column, Digests, Texts, gathered, parts
 from headstart.data.partition import partition
 
 Split: TypeAlias = Literal["train", "val", "test"]
@@ -46,6 +47,9 @@ class Exclusion:
 class ImageDataset:
     """N pictures with their labels.
 
+    Ids, splits, digests and groups may be given as any sequence of texts. They are held packed
+    (`headstart.data.columns`), and look like tuples.
+
     Attributes:
         name: a short name for folders and titles: "flowers", "digits".
         location: what it was opened from, as the user gave it.
@@ -63,15 +67,21 @@ class ImageDataset:
 
     name: str
     location: str
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     source: PictureSource
-    given_splits: tuple[Split, ...] | None = None
-    digests: tuple[str, ...] | None = None
+    given_splits: Sequence[str] | None = None
+    digests: Sequence[str] | None = None
     excluded: tuple[Exclusion, ...] = ()
     num_passed_over: int = 0
-    groups: tuple[str, ...] | None = None
+    groups: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", Texts.of(self.ids))
+        for name, kind in (("given_splits", Texts), ("digests", Digests), ("groups", Texts)):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, kind.of(values))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -87,19 +97,20 @@ class ImageDataset:
 
         The content counts where it is known, that is after `scan`.
         """
-        decisive = [self.ids, self.labels.tolist(), self.class_names, self.given_splits, self.digests]
-        return digest_json(decisive if self.groups is None else [*decisive, self.groups])
+        labels = (each for part in parts(len(self)) for each in self.labels[part].tolist())
+        decisive = [self.ids, labels, self.class_names, self.given_splits, self.digests]
+        return digest_lists(decisive if self.groups is None else [*decisive, self.groups])
 
     def select(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "ImageDataset":
         """Return the data set of the pictures at `indices`, in that order, with all classes kept."""
-        chosen = [int(index) for index in indices]
+        rows = np.asarray(indices, dtype=np.int64)
         return replace(
             self,
-            ids=tuple(self.ids[index] for index in chosen),
-            labels=self.labels[np.asarray(chosen, dtype=np.int64)],
-            given_splits=None if self.given_splits is None else tuple(self.given_splits[i] for i in chosen),
-            digests=None if self.digests is None else tuple(self.digests[index] for index in chosen),
-            groups=None if self.groups is None else tuple(self.groups[index] for index in chosen),
+            ids=Texts.of(self.ids).take(rows),
+            labels=gathered(self.labels, rows),
+            given_splits=_taken(self.given_splits, rows),
+            digests=_taken(self.digests, rows),
+            groups=_taken(self.groups, rows),
         )
 
     def class_counts(self) -> npt.NDArray[np.int64]:
@@ -158,7 +169,7 @@ class Splits:
     excluded: tuple[Exclusion, ...] = ()
 
 
-def concatenate(parts: Sequence[ImageDataset]) -> ImageDataset:
+def concatenate(datasets: Sequence[ImageDataset]) -> ImageDataset:
     """Return the pictures of several parts of one data set as one data set, part after part.
 
     Digests, given splits and groups are kept where every part has them.
@@ -166,19 +177,29 @@ def concatenate(parts: Sequence[ImageDataset]) -> ImageDataset:
     Raises:
         InputError: there are no parts, or they come from different data sets.
     """
-    if not parts or any(part.class_names != parts[0].class_names for part in parts):
+    if not datasets or any(part.class_names != datasets[0].class_names for part in datasets):
         raise InputError("only parts of one data set can be put together again")
-    digests = [part.digests for part in parts if part.digests is not None]
-    given = [part.given_splits for part in parts if part.given_splits is not None]
-    groups = [part.groups for part in parts if part.groups is not None]
     return replace(
-        parts[0],
-        ids=tuple(chain.from_iterable(part.ids for part in parts)),
-        labels=np.concatenate([part.labels for part in parts]),
-        digests=tuple(chain.from_iterable(digests)) if len(digests) == len(parts) else None,
-        given_splits=tuple(chain.from_iterable(given)) if len(given) == len(parts) else None,
-        groups=tuple(chain.from_iterable(groups)) if len(groups) == len(parts) else None,
+        datasets[0],
+        ids=Texts.of(chain.from_iterable(each.ids for each in datasets)),
+        labels=np.concatenate([each.labels for each in datasets]),
+        given_splits=_together(Texts, [each.given_splits for each in datasets]),
+        digests=_together(Digests, [each.digests for each in datasets]),
+        groups=_together(Texts, [each.groups for each in datasets]),
     )
+
+
+def _taken(values: Sequence[str] | None, rows: npt.NDArray[np.int64]) -> Column | None:
+    """Return rows of what may be known of each picture."""
+    return values.take(rows) if isinstance(values, Column) else None
+
+
+def _together(
+    kind: type[Digests] | type[Texts], columns: Sequence[Sequence[str] | None]
+) -> Digests | Texts | None:
+    """Return what may be known of each picture for all parts, None where it is not known of one."""
+    known = [each for each in columns if each is not None]
+    return kind.of(chain.from_iterable(known)) if len(known) == len(columns) else None
 
 
 def check_classes(dataset: ImageDataset) -> None:

@@ -6,18 +6,20 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from typing import Any, TypeAlias
 
 from headstart.core.errors import DataError, MissingExtraError, NoAnswerError, PictureError
+from headstart.data.columns import Texts, TextsWriter
 from headstart.data.dataset import Exclusion, ImageDataset, RawPicture
+from headstart.data.labels import Label, LabelsWriter
 from headstart.data.patterns import splits_of
 from headstart.data.sources import MAX_FILE_BYTES
 from headstart.data.storage import File, name_of, open_file
 from headstart.data.table import LABEL_COLUMNS
-from headstart.data.webdataset import Label, number_labels
+from headstart.data.workers import in_threads
 
 _PICTURE_COLUMNS = ("image", "img", "picture", "photo", "jpg", "png")
 _ROW_DIGITS = 8  # so that ids ascend as rows do
@@ -74,10 +76,10 @@ class ParquetSource:
         name, _, row = picture_id.rpartition("/")
         return read_row(self.shards[name], int(row))
 
-    def container(self, picture_id: str) -> str:
-        """Return a name for the row group that a picture lies in."""
-        name, _, row = picture_id.rpartition("/")
-        return f"{name}/{bisect_right(self.shards[name].group_starts, int(row))}"
+    def containers(self, picture_ids: Iterable[str]) -> Iterator[str]:
+        """Yield a name for the row group that each picture lies in."""
+        for name, _, row in (each.rpartition("/") for each in picture_ids):
+            yield f"{name}/{bisect_right(self.shards[name].group_starts, int(row))}"
 
     def only(self, picture_ids: Iterable[str]) -> "ParquetSource":
         """Return the source of these pictures alone."""
@@ -105,34 +107,49 @@ def open_parquet(files: Mapping[str, File], *, name: str, location: str) -> Imag
         DataError: a file is damaged, or has no pictures or labels, or files name classes differently.
         MissingExtraError: pyarrow is not installed.
     """
-    opened = dict(zip(files, _opened(files.values()), strict=True))
-    names = {each.class_names for each in opened.values()}
-    if len(names) > 1:
-        raise DataError(f"the files in {location!r} name their classes differently", hint="give one of them")
-    known = names.pop()
     splits = splits_of(files, location)
-    kept: list[tuple[str, str, Label]] = []
+    shards: dict[str, ParquetShard] = {}
+    num_kept: dict[str, int] = {}
+    ids, labels = TextsWriter(), LabelsWriter()
     excluded: list[Exclusion] = []
-    for file, found in opened.items():
-        for picture_id, label in zip(picture_ids(file, found.shard), found.labels, strict=True):
-            if reason := _why_no_class(label, known):
-                excluded.append(Exclusion(id=picture_id, reason=reason))
-            else:
-                kept.append((picture_id, file, label))
-    if not kept:
+    known: tuple[str, ...] | None = None
+    listed = in_threads(_open_labelled, files.values(), num_threads=_NUM_OPENED_AT_ONCE)
+    for file, found in zip(files, listed, strict=True):
+        if known not in (None, found.class_names):
+            raise DataError(
+                f"the files in {location!r} name their classes differently", hint="give one of them"
+            )
+        known, shards[file] = found.class_names, found.shard
+        kept = _kept(file, found, excluded)
+        num_kept[file] = len(kept)
+        ids.extend(kept)
+        labels.extend(kept.values())
+    if not any(num_kept.values()):
         first = f": {excluded[0].id}: {excluded[0].reason}" if excluded else ""
         raise DataError(f"no picture in {location!r} has a label{first}", hint=_EXPECTED)
-    class_names, labels = number_labels([label for _, _, label in kept], known)
+    class_names, numbers = labels.finish(known or ())
+    given = chain.from_iterable(repeat((splits or {}).get(file, ""), num) for file, num in num_kept.items())
     return ImageDataset(
         name=name,
         location=location,
-        ids=tuple(picture_id for picture_id, _, _ in kept),
-        labels=labels,
+        ids=ids.finish(),
+        labels=numbers,
         class_names=class_names,
-        source=ParquetSource(shards={file: found.shard for file, found in opened.items()}),
-        given_splits=None if splits is None else tuple(splits[file] for _, file, _ in kept),
+        source=ParquetSource(shards=shards),
+        given_splits=None if splits is None else Texts.of(given),
         excluded=tuple(excluded),
     )
+
+
+def _kept(file: str, found: "_Opened", excluded: list[Exclusion]) -> dict[str, Label]:
+    """Return the labels of a file's pictures that have one, by id; `excluded` grows by the others."""
+    kept: dict[str, Label] = {}
+    for picture_id, label in zip(picture_ids(file, found.shard), found.labels, strict=True):
+        if reason := _why_no_class(label, found.class_names):
+            excluded.append(Exclusion(id=picture_id, reason=reason))
+        else:
+            kept[picture_id] = label
+    return kept
 
 
 def open_shard(file: File) -> ParquetShard:
@@ -148,11 +165,6 @@ class _Opened:
     shard: ParquetShard
     labels: list[Any]
     class_names: tuple[str, ...]
-
-
-def _opened(files: Iterable[File]) -> Iterator[_Opened]:
-    with ThreadPoolExecutor(_NUM_OPENED_AT_ONCE, thread_name_prefix="parquet") as pool:
-        yield from pool.map(_open_labelled, files)
 
 
 def _open_labelled(file: File) -> _Opened:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import DataError, InputError
+from headstart.data.columns import Digests, Texts, rows_where
+from headstart.data.index import numbered
 
 LOCKED_TEST_MIN_PICTURES = 500
 """Fewer pictures than this get no drawn test (or val) part. Source: docs/architecture.md, the design."""
@@ -27,7 +29,7 @@ class Labelled(Protocol):
     """What of a data set decides its parts; `ImageDataset` documents the fields."""
 
     @property
-    def ids(self) -> tuple[str, ...]:
+    def ids(self) -> Sequence[str]:
         """N texts."""
 
     @property
@@ -151,8 +153,7 @@ def content_groups(pictures: Labelled) -> Indices:
     """Return int64 of shape (N,): the same number for pictures of the same content, else different ones."""
     if pictures.digests is None:
         return np.arange(len(pictures.ids), dtype=np.int64)
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(digest, len(numbers)) for digest in pictures.digests], dtype=np.int64)
+    return numbered(Digests.of(pictures.digests))
 
 
 def inseparable(pictures: Labelled) -> Indices:
@@ -163,9 +164,9 @@ def inseparable(pictures: Labelled) -> Indices:
     contents = content_groups(pictures)
     if pictures.groups is None:
         return contents
-    names, groups = np.unique(np.array(pictures.groups, dtype=np.str_), return_inverse=True)
-    free = np.flatnonzero(names[groups] == "")
-    groups[free] = len(names) + free  # each a group of its own
+    groups = numbered(Texts.of(pictures.groups))
+    free = rows_where(are(pictures.groups, ""))
+    groups[free] = len(groups) + free  # each a group of its own
     return joined(contents, groups)
 
 
@@ -187,12 +188,17 @@ def joined(first: Indices, second: Indices) -> Indices:
     return groups
 
 
+def are(texts: Sequence[str], wanted: str) -> npt.NDArray[np.bool_]:
+    """Return bool of shape (N,): which texts are the one that is wanted."""
+    return np.fromiter((each == wanted for each in texts), np.bool_, len(texts))
+
+
 def _given_parts(pictures: Labelled) -> tuple[Indices, dict[str, Indices]]:
     """The positions of the train pictures, and of each other part that the data set brings."""
     if pictures.given_splits is None:
         return np.arange(len(pictures.ids), dtype=np.int64), {}
-    given = np.array(pictures.given_splits, dtype=object)
-    positions = {name: np.flatnonzero(given == name) for name in ("train", "val", "test")}
+    given = pictures.given_splits
+    positions = {name: rows_where(are(given, name)) for name in ("train", "val", "test")}
     return positions["train"], {name: positions[name] for name in ("val", "test") if positions[name].size}
 
 

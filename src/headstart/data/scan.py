@@ -14,7 +14,10 @@ from headstart.core.errors import DataError, InputError, PictureError
 from headstart.core.machine import num_cores
 from headstart.core.progress import SILENT, Progress
 from headstart.core.runner import Runner, SerialRunner
+from headstart.data.columns import ColumnWriter, DigestsWriter, parts
 from headstart.data.dataset import Exclusion, ImageDataset, RawPicture
+from headstart.data.index import first_rows
+from headstart.data.partition import content_groups
 from headstart.data.shards import shards
 from headstart.data.workers import do_for_each
 
@@ -137,25 +140,79 @@ def scan(
         raise InputError(f"num_workers={num_workers}", hint="give 1 or more")
     what = "reading the pictures"
     progress.start(what, total=len(dataset), unit="pictures")
-    findings: list[_Finding] = []
+    found = _Found()
     if runner.is_local:
         examined = _examine_all(dataset, keeper or _Measurer(), num_workers or num_cores())
     else:
         examined = runner.map(_examine_piece, shards(dataset, _PICTURES_PER_PIECE), what=what)
     with closing(examined):
         for chunk in examined:
-            findings += chunk
+            found.extend(chunk, dataset.ids)
             progress.advance(len(chunk))
-    excluded = tuple(
-        Exclusion(id=picture_id, reason=finding.reason)
-        for picture_id, finding in zip(dataset.ids, findings, strict=True)
-        if finding.reason
-    )
+    excluded = tuple(found.excluded)
     if len(excluded) > max_unreadable * len(dataset):
         raise _too_many_unreadable(excluded, len(dataset), max_unreadable)
     for exclusion in excluded:
         progress.note(f"left out {exclusion.id}: {exclusion.reason}")
-    return _summary(dataset, findings, excluded)
+    return found.summary(dataset)
+
+
+class _Found:
+    """What is found of pictures, packed as it comes."""
+
+    def __init__(self) -> None:
+        self.excluded: list[Exclusion] = []
+        self._num_seen = 0
+        self._rows, self._widths, self._heights = (ColumnWriter(np.int64) for _ in range(3))
+        self._digests = DigestsWriter()
+
+    def extend(self, findings: Sequence[_Finding], ids: Sequence[str]) -> None:
+        """Add what was found of the next pictures of a data set with these ids."""
+        rows = range(self._num_seen, self._num_seen + len(findings))
+        self._num_seen = rows.stop
+        readable = [(row, each) for row, each in zip(rows, findings, strict=True) if not each.reason]
+        self.excluded += [
+            Exclusion(id=ids[row], reason=each.reason)
+            for row, each in zip(rows, findings, strict=True)
+            if each.reason
+        ]
+        self._rows.write([row for row, _ in readable])
+        self._widths.write([each.measured.width for _, each in readable])
+        self._heights.write([each.measured.height for _, each in readable])
+        self._digests.extend(each.digest for _, each in readable)
+
+    def summary(self, dataset: ImageDataset) -> Scan:
+        """Return what reading all pictures of a data set showed."""
+        kept = replace(
+            dataset.select(self._rows.finish()),
+            digests=self._digests.finish(),
+            excluded=(*dataset.excluded, *self.excluded),
+        )
+        repeated = _repeated(content_groups(kept))
+        return Scan(
+            dataset=kept,
+            excluded=tuple(self.excluded),
+            widths=self._widths.finish(),
+            heights=self._heights.finish(),
+            duplicates=tuple(tuple(kept.ids[row] for row in rows) for rows in repeated),
+            conflicts=tuple(
+                tuple(kept.ids[row] for row in rows)
+                for rows in repeated
+                if len({int(kept.labels[row]) for row in rows}) > 1
+            ),
+        )
+
+
+def _repeated(contents: npt.NDArray[np.int64]) -> list[list[int]]:
+    """Return the rows of each content that has several, in the order of their first rows."""
+    is_first, is_repeated = np.zeros((2, len(contents)), np.bool_)
+    is_first[first_rows(contents)] = True
+    is_repeated[contents[~is_first]] = True
+    groups: dict[int, list[int]] = {}
+    for part in parts(len(contents)):
+        for row in np.flatnonzero(is_repeated[contents[part]]) + part.start:
+            groups.setdefault(int(contents[row]), []).append(int(row))
+    return list(groups.values())
 
 
 def digest_picture(raw: RawPicture) -> str:
@@ -204,29 +261,4 @@ def _too_many_unreadable(excluded: Sequence[Exclusion], total: int, limit: float
         f"{len(excluded)} of {total} pictures ({len(excluded) / total:.1%}) cannot be read, "
         f"more than the {limit:.1%} allowed: {first}{more}",
         hint="mend or remove them, or allow more with --max-unreadable",
-    )
-
-
-def _summary(dataset: ImageDataset, findings: Sequence[_Finding], excluded: tuple[Exclusion, ...]) -> Scan:
-    readable = [index for index, finding in enumerate(findings) if not finding.reason]
-    kept = replace(
-        dataset.select(readable),
-        digests=tuple(findings[index].digest for index in readable),
-        excluded=dataset.excluded + excluded,
-    )
-    groups: dict[str, list[int]] = {}
-    for position, index in enumerate(readable):
-        groups.setdefault(findings[index].digest, []).append(position)
-    repeated = [group for group in groups.values() if len(group) > 1]
-    return Scan(
-        dataset=kept,
-        excluded=excluded,
-        widths=np.array([findings[index].measured.width for index in readable], dtype=np.int64),
-        heights=np.array([findings[index].measured.height for index in readable], dtype=np.int64),
-        duplicates=tuple(tuple(kept.ids[each] for each in group) for group in repeated),
-        conflicts=tuple(
-            tuple(kept.ids[each] for each in group)
-            for group in repeated
-            if len({int(kept.labels[each]) for each in group}) > 1
-        ),
     )

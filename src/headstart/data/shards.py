@@ -13,8 +13,8 @@ from headstart.data.dataset import ImageDataset, PictureSource
 class Divisible(Protocol):
     """A source that holds where each picture lies, and can be had with a part of that alone."""
 
-    def container(self, picture_id: str) -> str:
-        """Return what a picture is read together with: the same text for all pictures that lie in it."""
+    def containers(self, picture_ids: Iterable[str]) -> Iterator[str]:
+        """Yield what each picture is read together with: the same text for all pictures that lie in it."""
         ...
 
     def only(self, picture_ids: Iterable[str]) -> PictureSource:
@@ -71,5 +71,5 @@ def _sizes(dataset: ImageDataset) -> Iterator[int]:
     if not isinstance(source, Divisible):
         yield from (1 for _ in dataset.ids)
         return
-    for _, run in groupby(dataset.ids, key=source.container):
+    for _, run in groupby(source.containers(dataset.ids)):
         yield sum(1 for _ in run)

@@ -3,16 +3,18 @@
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import PictureError
+from headstart.data.columns import ColumnWriter, Rows, Texts, gathered, parts
 from headstart.data.dataset import RawPicture
+from headstart.data.index import TextIndex
 from headstart.data.remote import join, read_whole_address
 from headstart.data.storage import File, read_range
 
@@ -54,9 +56,9 @@ class FileSource:
         except OSError as error:
             raise PictureError(f"cannot be read: {error.strerror or error}") from error
 
-    def container(self, picture_id: str) -> str:
-        """Return the picture's id: each lies by itself."""
-        return picture_id
+    def containers(self, picture_ids: Iterable[str]) -> Iterator[str]:
+        """Yield the pictures' ids: each lies by itself."""
+        return iter(picture_ids)
 
     def only(self, picture_ids: Iterable[str]) -> "FileSource":
         """Return the source of these pictures alone."""
@@ -131,9 +133,9 @@ class ZipSource:
             raise PictureError("damaged in the zip: its content is not what the zip's directory says")
         return data
 
-    def container(self, picture_id: str) -> str:
-        """Return "": all lie in the zip."""
-        return ""
+    def containers(self, picture_ids: Iterable[str]) -> Iterator[str]:
+        """Yield "" for each: all lie in the zip."""
+        return ("" for _ in picture_ids)
 
     def only(self, picture_ids: Iterable[str]) -> "ZipSource":
         """Return the source of these pictures alone."""
@@ -178,17 +180,81 @@ class TarMember:
     size_bytes: int
 
 
+class TarMembers(Mapping[str, TarMember]):
+    """Where N files of tars lie, by picture id, in columns.
+
+    Args:
+        ids: N texts, unique.
+        shards: names of the tars.
+        places: int64 of shape (N, 3): in which tar, where in it, and how many bytes.
+    """
+
+    __slots__ = ("_index", "_places", "ids", "shards")
+
+    def __init__(self, ids: Texts, shards: Sequence[str], places: Rows) -> None:
+        self.ids = ids
+        self.shards = tuple(shards)
+        self._places = places
+        self._index = TextIndex(ids)
+
+    @classmethod
+    def of(cls, members: Mapping[str, TarMember]) -> "TarMembers":
+        """Return members packed, themselves where they are."""
+        if isinstance(members, TarMembers):
+            return members
+        numbers: dict[str, int] = {}
+        places = ColumnWriter(np.int64, (3,))
+        for each in members.values():
+            places.write([numbers.setdefault(each.shard, len(numbers)), each.offset, each.size_bytes])
+        return cls(Texts.of(members), tuple(numbers), places.finish())
+
+    def __getitem__(self, picture_id: str) -> TarMember:
+        row = self._index.row(picture_id)
+        if row < 0:
+            raise KeyError(picture_id)
+        shard, offset, size_bytes = self._places[row].tolist()
+        return TarMember(shard=self.shards[shard], offset=offset, size_bytes=size_bytes)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.ids)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # hashes of texts differ from process to process
+        return TarMembers, (self.ids, self.shards, np.ascontiguousarray(self._places))
+
+    def only(self, picture_ids: Iterable[str]) -> "TarMembers":
+        """Return those of these pictures, with the names of their tars alone."""
+        rows = self._index.find(Texts.of(picture_ids))
+        rows = rows[rows >= 0]
+        needed, numbers = np.unique(self._places[rows, 0], return_inverse=True)
+        places = gathered(self._places, rows).copy()
+        places[:, 0] = numbers
+        return TarMembers(self.ids.take(rows), [self.shards[number] for number in needed], places)
+
+    def shards_of(self, picture_ids: Iterable[str]) -> Iterator[str]:
+        """Yield the name of the tar of each picture."""
+        ids = Texts.of(picture_ids)
+        for part in parts(len(ids)):
+            rows = self._index.find(ids[part])
+            yield from map(self.shards.__getitem__, self._places[rows, 0].tolist())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TarSource:
     """Pictures in one tar or several; one is one read of a part of a file.
 
     Attributes:
         shards: the tars, by name.
-        members: where the pictures lie, by id.
+        members: where the pictures lie, by id; they are packed.
     """
 
     shards: Mapping[str, File] = field(repr=False)
     members: Mapping[str, TarMember]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", TarMembers.of(self.members))
 
     def read(self, picture_id: str) -> RawPicture:
         """Return a picture's bytes.
@@ -207,15 +273,14 @@ class TarSource:
             raise PictureError(f"truncated: the tar ends {member.size_bytes - len(data)} bytes too early")
         return data
 
-    def container(self, picture_id: str) -> str:
-        """Return the name of the tar that a picture lies in."""
-        return self.members[picture_id].shard
+    def containers(self, picture_ids: Iterable[str]) -> Iterator[str]:
+        """Yield the name of the tar that each picture lies in."""
+        return TarMembers.of(self.members).shards_of(picture_ids)
 
     def only(self, picture_ids: Iterable[str]) -> "TarSource":
         """Return the source of these pictures alone."""
-        members = _chosen(self.members, picture_ids)
-        needed = {member.shard for member in members.values()}
-        return TarSource(shards=_chosen(self.shards, needed), members=members)
+        members = TarMembers.of(self.members).only(picture_ids)
+        return TarSource(shards=_chosen(self.shards, members.shards), members=members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -232,9 +297,9 @@ class ArraySource:
         """Return the pixels."""
         return self.pictures[picture_id]
 
-    def container(self, picture_id: str) -> str:
-        """Return the picture's id: each lies by itself."""
-        return picture_id
+    def containers(self, picture_ids: Iterable[str]) -> Iterator[str]:
+        """Yield the pictures' ids: each lies by itself."""
+        return iter(picture_ids)
 
     def only(self, picture_ids: Iterable[str]) -> "ArraySource":
         """Return the source of these pictures alone."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from headstart.core.errors import InputError
 from headstart.data.dataset import ImageDataset, Splits
-from headstart.data.partition import TRAIN_MIN_PER_CLASS, check_classes
+from headstart.data.partition import TRAIN_MIN_PER_CLASS, are, check_classes
 
 DEFAULT_TEST_SHARE = 0.2
 
@@ -78,8 +78,8 @@ def sample(
         raise InputError(f"seed={seed} cannot seed a draw", hint="give a whole number from 0 up")
     given = dataset.given_splits
     if given is not None and "test" in given:
-        is_test = np.array([part == "test" for part in given])
-        is_val = np.array([part == "val" for part in given])
+        is_test = are(given, "test")
+        is_val = are(given, "val")
         cells = dataset.labels * 2 + is_val
         chosen = [
             _draw(cells, np.flatnonzero(~is_test), count=train, seed=seed),

@@ -2,24 +2,22 @@
 
 import json
 import posixpath
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from headstart.core.errors import DataError, PictureError
+from headstart.data.columns import ColumnWriter, Texts, TextsWriter
 from headstart.data.dataset import Exclusion, ImageDataset
+from headstart.data.labels import Label, LabelsWriter
 from headstart.data.layout import read_layout
 from headstart.data.names import is_picture_name
 from headstart.data.patterns import splits_of
-from headstart.data.sources import TarMember, TarSource
+from headstart.data.sources import TarMembers, TarSource
 from headstart.data.storage import File, below, read_range
 from headstart.data.tar import LABEL_SUFFIXES, TarEntry, tar_entries
-
-Label: TypeAlias = int | str
+from headstart.data.workers import in_threads
 
 CLASSES_FILE = "classes.txt"
 """Beside the tars: the classes' names, one a line, in the order of the numbers."""
@@ -31,9 +29,9 @@ _EXPECTED = "expected beside each NAME.jpg a NAME.cls with its label, or a NAME.
 
 @dataclass(slots=True, kw_only=True)
 class _Shard:
-    """What lies in one tar; pictures and labels by their path in it, labels without suffix."""
+    """What lies in one tar: offset and size of pictures by path, labels by that without suffix."""
 
-    pictures: dict[str, TarMember] = field(default_factory=dict)
+    pictures: dict[str, tuple[int, int]] = field(default_factory=dict)
     labels: dict[str, Label | None] = field(default_factory=dict)
     excluded: list[Exclusion] = field(default_factory=list)
     num_passed_over: int = 0
@@ -54,23 +52,16 @@ def open_tars(shards: Mapping[str, File], *, name: str, location: str, root: Fil
     Raises:
         DataError: a tar is damaged or means harm, or there are no pictures or no labels.
     """
-    listed = dict(zip(shards, _listed(shards), strict=True))
-    if not any(shard.pictures for shard in listed.values()):
-        raise DataError(f"there are no pictures in {location!r}", hint=_EXPECTED)
-    source = TarSource(shards=dict(shards), members={})
-    if not any(shard.labels for shard in listed.values()):
-        if len(listed) > 1:
-            raise DataError(f"the tars {location!r} hold no labels", hint=_EXPECTED)
-        return _by_folders(next(iter(listed.values())), source, name=name, location=location)
-    return _by_labels(listed, source, name=name, location=location, known=_class_names(root))
+    labelled = _Labelled(shards, _class_names(root))
+    listed = in_threads(_list_shard, shards.values(), num_threads=_NUM_LISTED_AT_ONCE)
+    for number, (tar, shard) in enumerate(zip(shards, listed, strict=True)):
+        if len(shards) == 1 and shard.pictures and not shard.labels:
+            return _by_folders(shard, tar, shards[tar], name=name, location=location)
+        labelled.add(number, tar, shard)
+    return labelled.dataset(name=name, location=location)
 
 
-def _listed(shards: Mapping[str, File]) -> Iterator[_Shard]:
-    with ThreadPoolExecutor(_NUM_LISTED_AT_ONCE, thread_name_prefix="tar") as pool:
-        yield from pool.map(_list_shard, shards, shards.values())
-
-
-def _list_shard(name: str, file: File) -> _Shard:
+def _list_shard(file: File) -> _Shard:
     shard = _Shard()
     for entry in tar_entries(file):
         if is_picture_name(entry.name):
@@ -80,9 +71,7 @@ def _list_shard(name: str, file: File) -> _Shard:
             if entry.name in shard.pictures:  # what unpacking would leave: the later one
                 reason = "replaced by a later entry of the same name"
                 shard.excluded.append(Exclusion(id=entry.name, reason=reason))
-            shard.pictures[entry.name] = TarMember(
-                shard=name, offset=entry.offset, size_bytes=entry.size_bytes
-            )
+            shard.pictures[entry.name] = entry.offset, entry.size_bytes
         elif entry.name.lower().endswith(LABEL_SUFFIXES):
             _note_label(entry, shard.labels)
         else:
@@ -123,55 +112,81 @@ def _class_names(root: File | None) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _by_folders(shard: _Shard, source: TarSource, *, name: str, location: str) -> ImageDataset:
+def _by_folders(shard: _Shard, tar: str, file: File, *, name: str, location: str) -> ImageDataset:
     layout = read_layout(shard.pictures, location=location)
+    ids = Texts.of(layout.ids)
+    places = np.array([(0, *shard.pictures[layout.prefix + each]) for each in ids], np.int64)
     return ImageDataset(
         name=name,
         location=location,
-        ids=layout.ids,
+        ids=ids,
         labels=layout.labels,
         class_names=layout.class_names,
-        source=TarSource(
-            shards=source.shards, members={each: shard.pictures[layout.prefix + each] for each in layout.ids}
-        ),
+        source=TarSource(shards={tar: file}, members=TarMembers(ids, (tar,), places)),
         given_splits=layout.given_splits,
         excluded=layout.excluded + tuple(shard.excluded),
         num_passed_over=shard.num_passed_over,
     )
 
 
-def _by_labels(
-    listed: Mapping[str, _Shard], source: TarSource, *, name: str, location: str, known: tuple[str, ...]
-) -> ImageDataset:
-    members: dict[str, TarMember] = {}
-    labels: list[Label] = []
-    excluded: list[Exclusion] = []
-    for tar, shard in listed.items():
-        excluded += [Exclusion(id=f"{tar}/{each.id}", reason=each.reason) for each in shard.excluded]
+class _Labelled:
+    """The labelled pictures of many tars, packed tar by tar."""
+
+    def __init__(self, shards: Mapping[str, File], known: tuple[str, ...]) -> None:
+        self._shards = shards
+        self._known = known
+        self._ids, self._labels = TextsWriter(), LabelsWriter()
+        self._places = ColumnWriter(np.int64, (3,))
+        self._excluded: list[Exclusion] = []
+        self._num_passed_over = self._num_pictures = self._num_labels = 0
+
+    def add(self, number: int, tar: str, shard: _Shard) -> None:
+        """Add what lies in the tar of this number and name."""
+        self._excluded += [Exclusion(id=f"{tar}/{each.id}", reason=each.reason) for each in shard.excluded]
+        self._num_passed_over += shard.num_passed_over
+        self._num_pictures += len(shard.pictures)
+        self._num_labels += len(shard.labels)
+        kept: list[str] = []
+        labels: list[Label] = []
         for path in sorted(shard.pictures):
             label = shard.labels.get(posixpath.splitext(path)[0])
-            if reason := _why_no_class(label, known):
-                excluded.append(Exclusion(id=f"{tar}/{path}", reason=reason))
+            if reason := _why_no_class(label, self._known):
+                self._excluded.append(Exclusion(id=f"{tar}/{path}", reason=reason))
             elif label is not None:
-                members[f"{tar}/{path}"] = shard.pictures[path]
+                kept.append(path)
                 labels.append(label)
-    if not members:
-        raise DataError(
-            f"no picture in {location!r} has a label: {excluded[0].id}: {excluded[0].reason}", hint=_EXPECTED
+        self._ids.extend(f"{tar}/{path}" for path in kept)
+        self._labels.extend(labels)
+        self._places.write([(number, *shard.pictures[path]) for path in kept])
+
+    def dataset(self, *, name: str, location: str) -> ImageDataset:
+        """Return the pictures. Raises DataError where there are none, or none has a label."""
+        if not self._num_pictures:
+            raise DataError(f"there are no pictures in {location!r}", hint=_EXPECTED)
+        if not self._num_labels:
+            raise DataError(f"the tars {location!r} hold no labels", hint=_EXPECTED)
+        ids, places = self._ids.finish(), self._places.finish()
+        if not len(ids):
+            first = self._excluded[0]
+            raise DataError(
+                f"no picture in {location!r} has a label: {first.id}: {first.reason}", hint=_EXPECTED
+            )
+        class_names, labels = self._labels.finish(self._known)
+        tars = tuple(self._shards)
+        splits = splits_of(tars, location)
+        return ImageDataset(
+            name=name,
+            location=location,
+            ids=ids,
+            labels=labels,
+            class_names=class_names,
+            source=TarSource(shards=dict(self._shards), members=TarMembers(ids, tars, places)),
+            given_splits=None
+            if splits is None
+            else Texts.of(splits[tars[number]] for number in places[:, 0]),
+            excluded=tuple(self._excluded),
+            num_passed_over=self._num_passed_over,
         )
-    class_names, numbers = number_labels(labels, known)
-    splits = splits_of(listed, location)
-    return ImageDataset(
-        name=name,
-        location=location,
-        ids=tuple(members),
-        labels=numbers,
-        class_names=class_names,
-        source=TarSource(shards=source.shards, members=members),
-        given_splits=None if splits is None else tuple(splits[each.shard] for each in members.values()),
-        excluded=tuple(excluded),
-        num_passed_over=sum(shard.num_passed_over for shard in listed.values()),
-    )
 
 
 def _why_no_class(label: Label | None, known: tuple[str, ...]) -> str:
@@ -180,23 +195,3 @@ def _why_no_class(label: Label | None, known: tuple[str, ...]) -> str:
     if isinstance(label, int) and known and not 0 <= label < len(known):
         return f"the label {label}, but {CLASSES_FILE} names {len(known)} classes"
     return ""
-
-
-def number_labels(
-    labels: list[Label], known: tuple[str, ...]
-) -> tuple[tuple[str, ...], npt.NDArray[np.int64]]:
-    """Return the names of classes, and int64 of shape (N,): their numbers.
-
-    Args:
-        labels: N numbers or names.
-        known: names by number; () where only the labels themselves are known: classes are then in order of
-            number where all are numbers, else of name.
-    """
-    if known and all(isinstance(each, int) for each in labels):
-        return known, np.array(labels, dtype=np.int64)
-    if all(isinstance(each, int) for each in labels):
-        names = [str(each) for each in sorted({int(each) for each in labels})]
-    else:
-        names = sorted({str(each) for each in labels})
-    numbers = {each: number for number, each in enumerate(names)}
-    return tuple(names), np.array([numbers[str(each)] for each in labels], dtype=np.int64)

@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from headstart.core.errors import DataError
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 Work: TypeAlias = Callable[[int], T]
 
 _CHUNK = 32  # pictures a task: enough to make its cost vanish, few enough that results come steadily
@@ -60,6 +62,18 @@ def do_for_each(work: Work[T], num_pictures: int, *, num_workers: int) -> Genera
                     "a process that decoded pictures was ended from outside",
                     hint="perhaps memory ran out: close other programs, or allow fewer processor cores",
                 ) from error
+
+
+def in_threads(work: Callable[[Item], T], items: Iterable[Item], *, num_threads: int) -> Iterator[T]:
+    """Yield the results of `work` in order; no more than `num_threads` are made, or wait to be taken."""
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="list") as pool:
+        waiting: deque[Future[T]] = deque()
+        for item in items:
+            if len(waiting) == num_threads:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work, item))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _can_fork() -> bool:

@@ -35,7 +35,9 @@ from headstart.core.files import write_bytes, write_text
 from headstart.core.machine import num_cores
 from headstart.core.paths import embeddings_dir
 from headstart.core.records import dumps, read_json
-from headstart.embed.rows import Features, Keys, content_of, fill, find_places, pack_keys
+from headstart.data.columns import Keys
+from headstart.data.index import Index
+from headstart.embed.rows import Features, content_of, fill, pack_keys
 from headstart.embed.store import EmbeddingStore, store_location
 
 # A kill or a full disk loses what was computed since the last file: about as many rows or seconds. Smaller
@@ -69,12 +71,12 @@ class EmbeddingCache:
         if not isinstance(error, StorageError):  # a full disk stays full; its error is the one to show
             self.flush()
 
-    def load_into(self, out: Features, digests: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def load_into(self, out: Features, places: Index) -> npt.NDArray[np.bool_]:
         """Fill the rows that are there, and return which they are.
 
         Args:
-            out: float32 of shape (N, D); row i is filled with the features of the picture with `digests[i]`.
-            digests: N different ones.
+            out: float32 of shape (N, D); row i is filled with those of the picture with the i-th digest.
+            places: the rows of N different digests.
 
         Rows that are not here are looked for in the shared store.
 
@@ -82,8 +84,7 @@ class EmbeddingCache:
             bool of shape (N,): whether row i was filled. A file that is damaged counts as not there: its rows
             are computed again.
         """
-        places = find_places(digests)
-        found = np.zeros(len(digests), np.bool_)
+        found = np.zeros(len(out), np.bool_)
 
         def load(path: Path) -> None:
             piece = _read_piece(path)
@@ -95,13 +96,13 @@ class EmbeddingCache:
         if found.any():
             with suppress(OSError):  # a cache that may only be read
                 os.utime(self.folder / "space.json")
-        self.load_shared_into(out, digests, found)
+        self.load_shared_into(out, places, found)
         return found
 
-    def load_shared_into(self, out: Features, digests: Sequence[str], found: npt.NDArray[np.bool_]) -> None:
+    def load_shared_into(self, out: Features, places: Index, found: npt.NDArray[np.bool_]) -> None:
         """Fill the rows that are in the shared store alone; `found`, bool of shape (N,), grows."""
         if self._shared is not None and not found.all():
-            self._shared.load_into(out, find_places(digests), found)
+            self._shared.load_into(out, places, found)
 
     def append(self, digests: Sequence[str], features: Features) -> None:
         """Add rows: `features` float32 of shape (n, D), row i of the picture with `digests[i]`.

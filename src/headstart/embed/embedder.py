@@ -123,7 +123,7 @@ class Embedder:
             options: what the user asks for.
         """
         check = self._check_on(sample, pixels)
-        sample_digest = digest_json(sample.digests)
+        sample_digest = digest_json(None if sample.digests is None else list(sample.digests))
 
         def min_cosine(plan: Plan) -> float:
             if sample.digests is None:

@@ -9,11 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.catalog.entry import Preprocessing
+from headstart.core.digest import digest_bytes
 from headstart.core.errors import DataError, StorageError
 from headstart.core.progress import SILENT, Progress
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import Exclusion, ImageDataset
+from headstart.data.columns import Digests, Texts, gathered, rows_where
 from headstart.data.decode import Decoder
+from headstart.data.index import Index
 from headstart.data.scan import scan
 from headstart.data.shards import shards
 from headstart.embed.cache import EmbeddingCache
@@ -23,6 +26,7 @@ from headstart.embed.group import EmbedderGroup, fitting_groups
 from headstart.embed.matrix import empty_matrix, select_rows
 from headstart.embed.pixels import PixelStore
 from headstart.embed.plan import Plan, PlanOptions
+from headstart.embed.rows import Contents
 from headstart.embed.store import STORE_VARIABLE, StoredFeatures, store_location
 from headstart.models import Classifier
 
@@ -48,7 +52,7 @@ class Embeddings:
     """
 
     features: npt.NDArray[np.float32]
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
     model: str
@@ -77,16 +81,17 @@ class Embeddings:
             DataError: one of them has no features.
             StorageError: there is no room for a copy that is larger than a gigabyte.
         """
-        place = {each: index for index, each in enumerate(self.ids)}
-        missing = [each for each in ids if each not in place]
-        if missing:
+        rows = Index(Texts.of(self.ids)).find(Texts.of(ids))
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
+            first = ids[missing[0]]
             reasons = {each.id: each.reason for each in self.excluded}
-            reason = reasons.get(missing[0], "it is not in the data set")
+            reason = reasons.get(first, "it is not in the data set")
             raise DataError(
-                f"{len(missing)} pictures have no features, the first is {missing[0]!r}: {reason}",
+                f"{len(missing)} pictures have no features, the first is {first!r}: {reason}",
                 hint="the files changed while the run was going; run the same command again",
             )
-        return select_rows(self.features, np.array([place[each] for each in ids], np.int64))
+        return select_rows(self.features, rows)
 
 
 def embed(
@@ -149,10 +154,9 @@ def embed_all(
                 )
             return
         dataset = scan(dataset, keeper=store, runner=runner, progress=progress).dataset
-    contents = _Contents.of(dataset)
-    work = _Work(
-        dataset.select(contents.first), options, store if runner.is_local else None, runner, progress
-    )
+    contents = Contents.of(dataset)
+    wanted = _Wanted.of(dataset.select(contents.first))
+    work = _Work(wanted, options, store if runner.is_local else None, runner, progress)
     one_by_one = (slice(at, at + 1) for at in range(len(classifiers)))
     groups = one_by_one if runner.is_local else fitting_groups([each.num_params for each in classifiers])
     for group in groups:
@@ -160,11 +164,34 @@ def embed_all(
             yield job.embeddings(dataset, contents, num_workers=runner.num_workers)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Wanted:
+    """The different pictures that features are wanted of.
+
+    Attributes:
+        pictures: scanned.
+        digests: of them.
+        by_id: finds their rows.
+        by_digest: likewise.
+    """
+
+    pictures: ImageDataset
+    digests: Digests
+    by_id: Index
+    by_digest: Index
+
+    @classmethod
+    def of(cls, pictures: ImageDataset) -> "_Wanted":
+        digests = Digests.of(pictures.digests or ())
+        by_id = Index(Texts.of(pictures.ids))
+        return cls(pictures=pictures, digests=digests, by_id=by_id, by_digest=Index(digests))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work:
     """What all networks that see the same pictures have in common."""
 
-    pictures: ImageDataset
+    wanted: _Wanted
     options: PlanOptions
     pixels: PixelStore | None
     runner: Runner
@@ -174,10 +201,10 @@ class _Work:
         """Return the features of networks that a worker has room for together."""
         embedders = [self._embedder(each) for each in classifiers]
         if plans is None:
-            sample = self.pictures.select(spread_sample(range(len(self.pictures))))
+            sample = self.wanted.pictures.select(spread_sample(range(len(self.wanted.pictures))))
             choose = partial(self._group(embedders).choose_plans, options=self.options)
             plans = list(self.runner.map(choose, [sample]))
-        jobs = [_Job(*each, self.pictures) for each in zip(classifiers, embedders, plans, strict=True)]
+        jobs = [_Job(*each, self.wanted) for each in zip(classifiers, embedders, plans, strict=True)]
         with ExitStack() as stack:
             for job in jobs:
                 stack.enter_context(job.cache)
@@ -192,7 +219,7 @@ class _Work:
         missing, name = jobs[0].missing, jobs[0].classifier.name
         what = f"embedding with {name if len(jobs) == 1 else f'{len(jobs)} networks'}"
         self.progress.start(what, total=len(jobs) * len(missing), unit="pictures")
-        pieces = _cut(self.pictures.select(missing), [job.plan for job in jobs], self.runner)
+        pieces = _cut(self.wanted.pictures.select(missing), [job.plan for job in jobs], self.runner)
         group = self._group([job.embedder for job in jobs])
         for number, batch in self.runner.map(group, pieces, what=what):
             jobs[number].take(batch)
@@ -202,7 +229,7 @@ class _Work:
         is_local = self.runner.is_local
         return Embedder(
             classifier,
-            num_pictures=len(self.pictures) // self.runner.num_workers,
+            num_pictures=len(self.wanted.pictures) // self.runner.num_workers,
             shared="" if is_local else store_location(),
             progress=self.progress if is_local else SILENT,
         )
@@ -213,57 +240,54 @@ class _Work:
 
 def _with_same_missing(jobs: "Sequence[_Job]") -> "list[list[_Job]]":
     """Return the jobs that miss something, those together that miss the same."""
-    together: dict[bytes, list[_Job]] = {}
+    together: dict[str, list[_Job]] = {}
     for job in jobs:
         if len(job.missing):
-            together.setdefault(job.missing.tobytes(), []).append(job)
+            together.setdefault(digest_bytes(job.missing.data), []).append(job)
     return list(together.values())
 
 
 class _Job:
     """The features that one network has of some pictures, on their way."""
 
-    def __init__(
-        self, classifier: Classifier, embedder: Embedder, plan: Plan, pictures: ImageDataset
-    ) -> None:
+    def __init__(self, classifier: Classifier, embedder: Embedder, plan: Plan, wanted: _Wanted) -> None:
         self.classifier = classifier
         self.embedder = embedder
         self.plan = embedder.plan = plan
         self.cache = EmbeddingCache(embedder.space(plan))
-        self._digests = pictures.digests or ()
-        self._features = empty_matrix((len(pictures), classifier.feature_dim), np.float32)
-        self._found = self.cache.load_into(self._features, self._digests)
-        self.missing = np.flatnonzero(~self._found)
-        self._places = {pictures.ids[row]: int(row) for row in self.missing}
+        self._wanted = wanted
+        self._features = empty_matrix((len(wanted.pictures), classifier.feature_dim), np.float32)
+        self._found = self.cache.load_into(self._features, wanted.by_digest)
+        self.missing = rows_where(~self._found)
         self._excluded: list[Exclusion] = []
-        self._stored: list[int] = []
+        self._is_stored = np.zeros(len(wanted.pictures), np.bool_)
         self._seconds = 0.0
 
     def take(self, batch: EmbeddedBatch) -> None:
         """Keep what was computed."""
         self._excluded.extend(batch.excluded)
-        rows = [self._places[each] for each in batch.ids]
+        rows = self._wanted.by_id.find(Texts.of(batch.ids))
         if batch.is_stored:
-            self._stored += rows
+            self._is_stored[rows] = True
         else:
             self._features[rows], self._found[rows] = batch.features, True
-            self.cache.append([self._digests[row] for row in rows], batch.features)
+            self.cache.append(self._wanted.digests.take(rows), batch.features)
         self.plan = batch.plan
         self._seconds += batch.seconds
 
     def load_stored(self) -> None:
         """Load what workers wrote to the shared store."""
-        if self._stored:
-            self.cache.load_shared_into(self._features, self._digests, self._found)
-            _check_all_found(self._found[self._stored])
+        if self._is_stored.any():
+            self.cache.load_shared_into(self._features, self._wanted.by_digest, self._found)
+            _check_all_found(self._found[self._is_stored])
 
-    def embeddings(self, dataset: ImageDataset, contents: "_Contents", *, num_workers: int) -> Embeddings:
+    def embeddings(self, dataset: ImageDataset, contents: "Contents", *, num_workers: int) -> Embeddings:
         """Return the features of a data set whose contents were seen."""
-        kept = np.flatnonzero(self._found[contents.of_picture])
+        kept = rows_where(self._found[contents.of_picture])
         return Embeddings(
-            features=select_rows(self._features, contents.of_picture[kept]),
-            ids=tuple(dataset.ids[index] for index in kept),
-            labels=dataset.labels[kept],
+            features=select_rows(self._features, gathered(contents.of_picture, kept)),
+            ids=Texts.of(dataset.ids).take(kept),
+            labels=gathered(dataset.labels, kept),
             class_names=dataset.class_names,
             model=self.classifier.name,
             preprocessing=self.classifier.preprocessing,
@@ -292,26 +316,6 @@ def _cut(pictures: ImageDataset, plans: Sequence[Plan], runner: Runner) -> Itera
         return iter((pictures,))
     largest_batch = max(plan.batch_size for plan in plans)
     return shards(pictures, piece_size(largest_batch, num_networks=len(plans)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Contents:
-    """The M different contents among the N pictures of a data set, in the order of their first pictures.
-
-    Attributes:
-        first: int64 of shape (M,): the first picture with each.
-        of_picture: int64 of shape (N,): which content a picture has.
-    """
-
-    first: npt.NDArray[np.int64]
-    of_picture: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, dataset: ImageDataset) -> "_Contents":
-        digests = dataset.digests or ()
-        place: dict[str, int] = {}
-        of_picture = np.array([place.setdefault(each, len(place)) for each in digests], np.int64)
-        return cls(first=np.unique(of_picture, return_index=True)[1], of_picture=of_picture)
 
 
 def _decoder(options: PlanOptions) -> Decoder:

@@ -1,14 +1,14 @@
 """Room for features, in memory or in a file that is mapped into it; and rows of features."""
 
 import os
-import tempfile
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.core.files import storage_errors
+from headstart.core.files import nameless_file, storage_errors
 from headstart.core.paths import embeddings_dir
+from headstart.data.columns import follow_one_another
 
 Matrix = npt.NDArray[Any]
 Integers = npt.NDArray[np.int64]
@@ -29,11 +29,9 @@ def empty_matrix(shape: tuple[int, int], dtype: npt.DTypeLike) -> Matrix:
     if size_bytes <= LARGEST_IN_MEMORY_BYTES:
         return np.empty(shape, dtype)
     folder = embeddings_dir()
-    with storage_errors(folder, "write"):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:  # what is mapped stays when it is closed
-            _reserve(file, size_bytes)
-            return np.memmap(file, dtype, "w+", shape=shape)
+    with nameless_file(folder) as file, storage_errors(folder, "write"):  # what is mapped outlives it
+        _reserve(file, size_bytes)
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def select_rows(features: Matrix, rows: Integers) -> Matrix:
@@ -46,7 +44,7 @@ def select_rows(features: Matrix, rows: Integers) -> Matrix:
     Returns:
         Of shape (M, D): a view, or a copy, which lies where `empty_matrix` puts it.
     """
-    if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+    if follow_one_another(rows):
         return features[rows[0] : rows[0] + len(rows)]
     selected = empty_matrix((len(rows), features.shape[1]), features.dtype)
     for start in range(0, len(rows), _COPIED_ROWS):

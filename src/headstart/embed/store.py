@@ -14,7 +14,7 @@ is there once. A file that does not have the content it was written with counts 
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,12 @@ from headstart.core.digest import digest_bytes
 from headstart.core.errors import MissingExtraError, PictureError, StorageError
 from headstart.core.files import write_bytes
 from headstart.data import ImageDataset
+from headstart.data.columns import Digests, Keys
+from headstart.data.index import Index
 from headstart.data.remote import address_exists, check_address, is_address, read_whole_address, write_address
 from headstart.data.storage import File, below, file_at, name_of, walk_files
 from headstart.embed.matrix import empty_matrix, select_rows
-from headstart.embed.rows import Features, Keys, content_of, fill, pack_keys
+from headstart.embed.rows import Contents, Features, content_of, fill, find_places, pack_keys
 
 STORE_VARIABLE = "HEADSTART_STORE"
 _SUFFIX = ".parquet"
@@ -87,12 +89,12 @@ class EmbeddingStore:
         else:
             write_address(file, data)
 
-    def load_into(self, out: Features, places: Mapping[bytes, int], found: npt.NDArray[np.bool_]) -> None:
+    def load_into(self, out: Features, places: Index, found: npt.NDArray[np.bool_]) -> None:
         """Fill the rows that are there and are not filled yet.
 
         Args:
             out: float32 of shape (N, D).
-            places: row of `out` by a digest's bytes.
+            places: row of `out` of each digest.
             found: bool of shape (N,), which rows are filled; grows.
 
         Raises:
@@ -143,17 +145,17 @@ class StoredFeatures:
         Raises:
             StorageError: some are not there.
         """
-        places: dict[bytes, int] = {}
-        rows = [places.setdefault(bytes.fromhex(each), len(places)) for each in dataset.digests or ()]
-        features = empty_matrix((len(places), self.feature_dim), np.float32)
-        found = np.zeros(len(places), np.bool_)
-        EmbeddingStore(self.location, self.space).load_into(features, places, found)
+        contents = Contents.of(dataset)
+        digests = Digests.of(dataset.digests or ()).take(contents.first)
+        features = empty_matrix((len(digests), self.feature_dim), np.float32)
+        found = np.zeros(len(digests), np.bool_)
+        EmbeddingStore(self.location, self.space).load_into(features, find_places(digests), found)
         if not found.all():
             raise StorageError(
                 f"{np.count_nonzero(~found)} of {len(found)} vectors are not in {self.location!r}",
                 hint="it must be the same storage under the same path on all machines",
             )
-        return select_rows(features, np.array(rows, np.int64))
+        return select_rows(features, contents.of_picture)
 
 
 def _to_parquet(keys: Keys, features: Features) -> bytes:

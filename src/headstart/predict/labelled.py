@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import MappingProxyType
+from typing import cast
 
 from headstart.core.errors import DataError, InputError
 from headstart.core.progress import SILENT, Progress
@@ -67,7 +68,7 @@ def open_labelled(
             hint="for example --sample test=500",
         )
     matched, matched_by = first_complete(classifier, _attempts(classifier, location))
-    part = matched.given_splits[0] if matched.given_splits else None
+    part = cast(Split, matched.given_splits[0]) if matched.given_splits else None
     test: Split = "test"  # whatever it was called: a number of test pictures is drawn from it
     tests = replace(matched, given_splits=(test,) * len(matched))
     drawn = draw_sample(tests, test=sample.get("test"), seed=seed).dataset
