@@ -5,8 +5,8 @@
 PICTURES is a zip or folder that headstart opens. Printed for each network, batch size and layout: what the
 threads that read and vary training pictures make a second, alone, in the first and in the second epoch; then
 for each way of taking steps, with one batch that stays: seconds of the first four steps, in which a GPU's
-libraries choose and make their kernels, and a recording or the compiler's work is done; milliseconds of a step
-after that, pictures a second, and the most memory of a GPU. On a processor nothing is replayed.
+libraries choose and make their kernels, and a recording or the compiler's work is done; milliseconds of a
+step after that, pictures a second, and the most memory of a GPU. On a processor nothing is replayed.
 """
 
 import argparse
