@@ -163,7 +163,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         labels = labels[layout.order]
         features, mean, scale = _standardised(X, layout.order, pool=pool)
         features, basis = _in_their_span(features)
-        curvature = Curvature.of(features)
+        curvature = Curvature.of(features, pool=pool)
         rows = _rows(features, labels, device=self.device, pool=pool)
         del features  # where the rows are elsewhere, the host's copy is no longer needed
         plan = Plan(strengths=strengths, curvature=curvature, max_iter=self.max_iter)
