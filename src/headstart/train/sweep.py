@@ -23,6 +23,10 @@ SKETCH_TOLERANCE = 3e-4
 CLEARLY_WORSE = 1.02
 """A strength whose log loss is this many times the best one is past the best."""
 
+NO_WORSE = 1 + 1e-5
+"""Times the lowest log loss: fits end before they are exact, so a smaller difference says nothing, and of
+strengths that are no worse the strongest counts as the best: on a plateau it is gone on."""
+
 PATIENCE = 2
 """Strengths in a row that are clearly worse before the sweep ends."""
 
@@ -151,7 +155,8 @@ def _close_in(fitted: Rows, tried: Rows, *, sketched: Sweep, growth: float, plan
     while True:
         weights[place] = plan.fit(fitted, start, strength=plan.strengths[place], tolerance=SWEEP_TOLERANCE)
         losses[place] = float(tried.cross_entropies(weights[place]).mean())
-        best = min(sorted(losses), key=losses.__getitem__)
+        least = min(losses.values())
+        best = min(each for each, loss in losses.items() if loss <= NO_WORSE * least)
         # The stronger first: it takes fewer steps, and where it is the better one no weaker is needed.
         untried = [each for each in (best - 1, best + 1) if each not in losses]
         untried = [each for each in untried if 0 <= each < len(plan.strengths)]
