@@ -61,6 +61,21 @@ def test_rows_are_taken_in_any_order(kind_and_values, data):
     assert taken.take(np.arange(len(rows))[::-1]) == [values[each] for each in reversed(rows)]
 
 
+@given(st.lists(texts, max_size=4))
+def test_columns_are_joined(many):
+    assert Texts.joined([Texts.of(each) for each in many]) == [each for values in many for each in values]
+    keys = [[digest_bytes(each.encode(*columns._UTF8)) for each in values] for values in many]
+    assert Digests.joined([Digests.of(each) for each in keys]) == [each for values in keys for each in values]
+
+
+@given(texts, st.slices(40), st.lists(st.integers(-3, 45), max_size=9))
+def test_what_lies_in_order_is_found_as_anything_else(values, part, rows):
+    values = list(dict.fromkeys(values))
+    wanted = values[part] + [values[row] if 0 <= row < len(values) else "not there" for row in rows]
+    found = Index(Texts.of(values), are_different=True).find(Texts.of(wanted))
+    assert found.tolist() == [values.index(each) if each in values else -1 for each in wanted]
+
+
 @pytest.mark.parametrize("row", [2, -3])
 def test_rows_that_are_not_there(row):
     with pytest.raises(IndexError):
@@ -97,6 +112,10 @@ def test_columns_in_parts_and_files():
     keys = Digests.of(digest_bytes(each.encode("utf-8", "surrogatepass")) for each in values)
     assert numbered(keys).tolist() == numbered(column).tolist() == [*range(38), *range(35)]
     assert pickle.loads(pickle.dumps(keys[3:70])) == keys[3:70]
+    assert Texts.joined([column[:7], column[3:]]) == [*values[:7], *values[3:]]
+    assert Digests.joined([keys[:7], keys[3:]]) == [*keys[:7], *keys[3:]]
+    different = Index(column[:38], are_different=True)
+    assert different.find(column[2:38]).tolist() == list(range(2, 38))
 
 
 def test_only_large_columns_lie_in_files(monkeypatch, tmp_path):

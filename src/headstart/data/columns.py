@@ -116,6 +116,11 @@ class Column(Sequence[str]):
 
     __slots__ = ()
 
+    @classmethod
+    @abstractmethod
+    def joined(cls: type[AnyColumn], columns: Sequence[AnyColumn]) -> AnyColumn:
+        """Return the texts of several columns, column after column."""
+
     @abstractmethod
     def hashes(self) -> Hashes:
         """Return uint64 of shape (N,): the same number for the same text, in this process."""
@@ -206,14 +211,29 @@ class Texts(Column):
         writer.extend(texts)
         return writer.finish()
 
+    @classmethod
+    def joined(cls, columns: Sequence["Texts"]) -> "Texts":
+        """Return the texts of several columns, column after column."""
+        data, bounds = ColumnWriter(np.uint8), ColumnWriter(np.int64)
+        bounds.write([0])
+        end = 0
+        for some in (each[part] for each in columns for part in parts(len(each))):
+            data.write(some._bytes)
+            bounds.write(some._bounds[1:] - some._bounds[0] + end)
+            end += len(some._bytes)
+        return cls(data.finish(), bounds.finish())
+
+    @property
+    def _bytes(self) -> npt.NDArray[np.uint8]:
+        return self._data[self._bounds[0] : self._bounds[-1]]
+
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
     def __reduce__(self) -> tuple[Any, ...]:
-        first, last = int(self._bounds[0]), int(self._bounds[-1])
         lengths = np.diff(self._bounds)
         smallest = np.min_scalar_type(lengths.max(initial=0))
-        return _from_lengths, (self._data[first:last].tobytes(), lengths.astype(smallest))
+        return _from_lengths, (self._bytes.tobytes(), lengths.astype(smallest))
 
     def hashes(self) -> Hashes:
         """Return uint64 of shape (N,): Python's own hashes, which nobody can foresee."""
@@ -225,6 +245,10 @@ class Texts(Column):
 
     def equals(self, other: "Texts") -> npt.NDArray[np.bool_]:
         """Return bool of shape (N,): which texts are those of another column of this length."""
+        if np.array_equal(self._bytes, other._bytes) and np.array_equal(
+            self._bounds - self._bounds[0], other._bounds - other._bounds[0]
+        ):
+            return np.ones(len(self), np.bool_)
         return np.fromiter(map(eq, self, other), np.bool_, len(self))
 
     def _part(self, start: int, stop: int) -> "Texts":
@@ -249,7 +273,7 @@ class Texts(Column):
 
     def _texts(self) -> list[str]:
         bounds = (self._bounds - self._bounds[0]).tolist()
-        data = self._data[self._bounds[0] : self._bounds[-1]].tobytes()
+        data = self._bytes.tobytes()
         pairs = pairwise(bounds)
         if data.isascii():  # then characters lie where bytes do
             text = data.decode("ascii")
@@ -315,6 +339,14 @@ class Digests(Column):
         writer = DigestsWriter()
         writer.extend(digests)
         return writer.finish()
+
+    @classmethod
+    def joined(cls, columns: Sequence["Digests"]) -> "Digests":
+        """Return the digests of several columns, column after column."""
+        writer = ColumnWriter(np.uint8, (_DIGEST_BYTES,))
+        for each in columns:
+            writer.write(each.keys)
+        return cls(writer.finish())
 
     def __len__(self) -> int:
         return len(self.keys)

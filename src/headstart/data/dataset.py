@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -181,11 +180,11 @@ def concatenate(datasets: Sequence[ImageDataset]) -> ImageDataset:
         raise InputError("only parts of one data set can be put together again")
     return replace(
         datasets[0],
-        ids=Texts.of(chain.from_iterable(each.ids for each in datasets)),
+        ids=Texts.joined([Texts.of(each.ids) for each in datasets]),
         labels=np.concatenate([each.labels for each in datasets]),
-        given_splits=_together(Texts, [each.given_splits for each in datasets]),
-        digests=_together(Digests, [each.digests for each in datasets]),
-        groups=_together(Texts, [each.groups for each in datasets]),
+        given_splits=_together([each.given_splits for each in datasets]),
+        digests=_together([each.digests for each in datasets]),
+        groups=_together([each.groups for each in datasets]),
     )
 
 
@@ -194,12 +193,10 @@ def _taken(values: Sequence[str] | None, rows: npt.NDArray[np.int64]) -> Column 
     return values.take(rows) if isinstance(values, Column) else None
 
 
-def _together(
-    kind: type[Digests] | type[Texts], columns: Sequence[Sequence[str] | None]
-) -> Digests | Texts | None:
+def _together(columns: Sequence[Sequence[str] | None]) -> Column | None:
     """Return what may be known of each picture for all parts, None where it is not known of one."""
-    known = [each for each in columns if each is not None]
-    return kind.of(chain.from_iterable(known)) if len(known) == len(columns) else None
+    known = [each for each in columns if isinstance(each, Column)]
+    return type(known[0]).joined(known) if len(known) == len(columns) else None
 
 
 def check_classes(dataset: ImageDataset) -> None:

@@ -16,10 +16,13 @@ class Index:
 
     Args:
         column: N texts.
+        are_different: whether no text comes twice. Texts that are looked for as they lie there are found
+            all at once then.
     """
 
-    def __init__(self, column: Column) -> None:
+    def __init__(self, column: Column, *, are_different: bool = False) -> None:
         self._column = column
+        self._are_different = are_different
         self._row_bits = (1 << len(column).bit_length()) - 1
         self._mask = np.uint64(self._row_bits)
         writer = ColumnWriter(np.uint64)
@@ -33,8 +36,18 @@ class Index:
         """Return int64 of shape (n,): the first row with each of n texts, -1 where there is none."""
         found = ColumnWriter(np.int64)
         for part in parts(len(wanted)):
-            found.write(self._find_some(wanted[part]))
+            some = wanted[part]
+            rows = self._find_run(some) if self._are_different else None
+            found.write(self._find_some(some) if rows is None else rows)
         return found.finish()
+
+    def _find_run(self, wanted: Column) -> Rows | None:
+        """Return the rows of texts where they follow one another as they do in the column, else None."""
+        first = int(self._find_some(wanted[:1])[0])
+        run = self._column[first : first + len(wanted)]
+        if first < 0 or len(run) < len(wanted) or not run.equals(wanted).all():
+            return None
+        return np.arange(first, first + len(wanted), dtype=np.int64)
 
     def _find_some(self, wanted: Column) -> Rows:
         found = np.full(len(wanted), -1, np.int64)
@@ -58,8 +71,8 @@ class Index:
 class TextIndex(Index):
     """Finds single texts fast, too."""
 
-    def __init__(self, column: Texts) -> None:
-        super().__init__(column)
+    def __init__(self, column: Texts, *, are_different: bool = False) -> None:
+        super().__init__(column, are_different=are_different)
         self._texts = column
         self._view = self._entries.data  # far faster for a single one
 

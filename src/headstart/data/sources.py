@@ -195,7 +195,7 @@ class TarMembers(Mapping[str, TarMember]):
         self.ids = ids
         self.shards = tuple(shards)
         self._places = places
-        self._index = TextIndex(ids)
+        self._index = TextIndex(ids, are_different=True)
 
     @classmethod
     def of(cls, members: Mapping[str, TarMember]) -> "TarMembers":

@@ -81,7 +81,7 @@ class Embeddings:
             DataError: one of them has no features.
             StorageError: there is no room for a copy that is larger than a gigabyte.
         """
-        rows = Index(Texts.of(self.ids)).find(Texts.of(ids))
+        rows = Index(Texts.of(self.ids), are_different=True).find(Texts.of(ids))
         missing = np.flatnonzero(rows < 0)
         if len(missing):
             first = ids[missing[0]]
@@ -183,8 +183,10 @@ class _Wanted:
     @classmethod
     def of(cls, pictures: ImageDataset) -> "_Wanted":
         digests = Digests.of(pictures.digests or ())
-        by_id = Index(Texts.of(pictures.ids))
-        return cls(pictures=pictures, digests=digests, by_id=by_id, by_digest=Index(digests))
+        by_id = Index(Texts.of(pictures.ids), are_different=True)
+        return cls(
+            pictures=pictures, digests=digests, by_id=by_id, by_digest=Index(digests, are_different=True)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
