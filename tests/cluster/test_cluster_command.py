@@ -48,6 +48,24 @@ def test_a_price_is_a_number(text: str, expected: float, monkeypatch: pytest.Mon
     assert node_price() == expected
 
 
+@pytest.mark.parametrize(
+    ("named", "count", "expected"),
+    [
+        ("", 0, []),
+        ("", 3, ["0", "1", "2"]),
+        ("5,2,7", 3, ["5", "2", "7"]),
+        ("0,1", 0, []),
+        ("GPU-1", 1, ["GPU-1"]),
+    ],
+)
+def test_gpus_are_called_as_the_user_lets_them_be_seen(
+    named: str, count: int, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    assert trial._visible_gpus() == expected
+
+
 def test_a_cluster_without_cores_is_refused() -> None:
     with pytest.raises(ClusterError, match="no node with a processor core"):
         share_out([])

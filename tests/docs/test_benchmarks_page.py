@@ -110,6 +110,16 @@ def test_several_networks_at_once() -> None:
     assert reached == ("yes" if kept["ratio"]["median"] <= kept["goal"] else "no")
 
 
+def test_memory_with_ten_times_as_many_pictures() -> None:
+    held = {
+        each["num_pictures"]: each["peak_bytes"]["the command"] for each in record("million.json")["results"]
+    }
+    tenfold, from_more = (held[1_000_000] / held[count] for count in (100_000, 300_000))
+    _, found, reached = row_of("memory of the command")[-3:]
+    assert found == f"{tenfold:.2f} times; {from_more:.2f} from 300,000 to a million"
+    assert reached == ("yes" if tenfold < 1.1 else "no")
+
+
 def test_the_service() -> None:
     kept = record("serving.json")["load"]
     fastest = min(each["median"] for each in kept["times_peer"].values())
