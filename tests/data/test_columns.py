@@ -135,12 +135,35 @@ def test_only_large_columns_lie_in_files(monkeypatch, tmp_path):
         found = found.base
 
 
-def test_a_home_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+def test_where_no_file_can_be_made_all_stays_in_memory(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(columns, "LARGEST_IN_MEMORY_BYTES", 10)
-    with pytest.raises(StorageError, match="cannot write"):
-        Texts.of(["longer than ten bytes"])
+    values = [f"longer than ten bytes {number}" for number in range(50)]
+    assert Texts.of(values) == values
+
+
+@pytest.mark.parametrize("num_bytes", [100, 100_000])
+def test_a_full_disk_is_told(num_bytes, monkeypatch, tmp_path):
+    """Also where the last bytes, which wait to be written, are those that do not fit."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path))
+    monkeypatch.setattr(columns, "LARGEST_IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr(columns, "AT_A_TIME", 1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
+    try:
+        with pytest.raises(StorageError, match="cannot write"):
+            Digests.of(digest_bytes(b"%d" % number) for number in range(num_bytes // 32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_texts_that_must_be_there() -> None:
+    index = Index(Texts.of("abc"))
+    assert index.rows_of(Texts.of("ca")).tolist() == [2, 0]
+    with pytest.raises(KeyError, match="z"):
+        index.rows_of(Texts.of("az"))
 
 
 @given(kinds, kinds)

@@ -8,14 +8,16 @@ back at any time.
 import io
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice, pairwise
+from math import inf
 from operator import eq
 from typing import IO, Any, ClassVar, TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart.core.errors import InputError
+from headstart.core.errors import InputError, StorageError
 from headstart.core.files import nameless_file, storage_errors
 from headstart.core.paths import home
 
@@ -38,7 +40,7 @@ _GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2**64 over the golden ratio
 
 
 class ColumnWriter:
-    """Writes an array from its start to its end.
+    """Writes an array from its start to its end; in memory where the cache's folder may only be read.
 
     Args:
         dtype: of its values.
@@ -50,28 +52,43 @@ class ColumnWriter:
         self._shape = (-1, *row_shape)
         self._begun = io.BytesIO()
         self._file: IO[bytes] | None = None  # once it is large
+        self._limit: float = LARGEST_IN_MEMORY_BYTES
 
     def write(self, values: npt.ArrayLike) -> None:
         """Add rows at the end.
 
         Raises:
-            StorageError: the cache's folder cannot be written, or its disk is too full.
+            StorageError: the disk is too full.
         """
         data = np.ascontiguousarray(values, self._dtype).data
-        if self._file is None:
-            self._begun.write(data)
-            if self._begun.tell() <= LARGEST_IN_MEMORY_BYTES:
-                return
-            self._file, data = nameless_file(home()), self._begun.getbuffer()
-            self._begun = io.BytesIO()
+        if self._file is not None:
+            with storage_errors(home(), "write"):
+                self._file.write(data)
+            return
+        self._begun.write(data)
+        if self._begun.tell() > self._limit:
+            self._move_to_file()
+
+    def _move_to_file(self) -> None:
+        try:
+            self._file = nameless_file(home())
+        except StorageError:
+            self._limit = inf
+            return
         with storage_errors(home(), "write"):
-            self._file.write(data)
+            self._file.write(self._begun.getbuffer())
+        self._begun = io.BytesIO()
+
+    def __del__(self) -> None:
+        if self._file is not None:  # an error ended the writing
+            with suppress(OSError):
+                self._file.close()
 
     def finish(self) -> Array:
         """Return all that was written; nothing can be added then."""
         if self._file is None:
             return np.frombuffer(self._begun.getbuffer(), self._dtype).reshape(self._shape)
-        with self._file as file, storage_errors(home(), "write"):
+        with storage_errors(home(), "write"), self._file as file:  # closing it may fail as well
             file.flush()
             return np.asarray(np.memmap(file, self._dtype, "r+")).reshape(self._shape)
 
@@ -344,8 +361,8 @@ class Digests(Column):
     def joined(cls, columns: Sequence["Digests"]) -> "Digests":
         """Return the digests of several columns, column after column."""
         writer = ColumnWriter(np.uint8, (_DIGEST_BYTES,))
-        for each in columns:
-            writer.write(each.keys)
+        for some in (each[part] for each in columns for part in parts(len(each))):
+            writer.write(some.keys)
         return cls(writer.finish())
 
     def __len__(self) -> int:

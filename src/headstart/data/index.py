@@ -41,6 +41,17 @@ class Index:
             found.write(self._find_some(some) if rows is None else rows)
         return found.finish()
 
+    def rows_of(self, wanted: Column) -> Rows:
+        """Return the same of texts that are all there.
+
+        Raises:
+            KeyError: one is not.
+        """
+        rows = self.find(wanted)
+        if (missing := np.flatnonzero(rows < 0)).size:
+            raise KeyError(wanted[int(missing[0])])
+        return rows
+
     def _find_run(self, wanted: Column) -> Rows | None:
         """Return the rows of texts where they follow one another as they do in the column, else None."""
         first = int(self._find_some(wanted[:1])[0])

@@ -183,6 +183,8 @@ class _Found:
 
     def summary(self, dataset: ImageDataset) -> Scan:
         """Return what reading all pictures of a data set showed."""
+        if self._num_seen != len(dataset):
+            raise ValueError(f"{self._num_seen} findings of {len(dataset)} pictures")
         kept = replace(
             dataset.select(self._rows.finish()),
             digests=self._digests.finish(),

@@ -237,7 +237,7 @@ class TarMembers(Mapping[str, TarMember]):
         """Yield the name of the tar of each picture."""
         ids = Texts.of(picture_ids)
         for part in parts(len(ids)):
-            rows = self._index.find(ids[part])
+            rows = self._index.rows_of(ids[part])
             yield from map(self.shards.__getitem__, self._places[rows, 0].tolist())
 
 

@@ -268,7 +268,7 @@ class _Job:
     def take(self, batch: EmbeddedBatch) -> None:
         """Keep what was computed."""
         self._excluded.extend(batch.excluded)
-        rows = self._wanted.by_id.find(Texts.of(batch.ids))
+        rows = self._wanted.by_id.rows_of(Texts.of(batch.ids))
         if batch.is_stored:
             self._is_stored[rows] = True
         else:
