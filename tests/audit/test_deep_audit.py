@@ -86,8 +86,11 @@ def test_what_was_planted_is_found(found: Audit) -> None:
 
 def test_the_sentences_name_it(found: Audit) -> None:
     text = "\n".join(found.findings)
-    for part in ("leak.jpg", "wrong.png (disc, or square?)", "green.png (one colour)", "broken.png"):
+    for part in ("leak.jpg", "green.png (one colour)", "broken.png"):
         assert part in text
+    assert found.deep is not None
+    first = found.deep.label_suspects[:3]  # more are counted, not named
+    assert all(f"{each.id} ({each.label}, or {each.suggested}?)" in text for each in first)
 
 
 def test_the_record_survives_json(found: Audit) -> None:
