@@ -214,6 +214,10 @@ def test_a_device_that_is_not_here_is_named(classifier: Classifier) -> None:
         choose_plan(classifier, options=PlanOptions(device="cuda"), min_cosine=lambda *_: 1.0)
 
 
+def test_a_network_of_one_channel_has_no_depthwise_convolutions() -> None:
+    assert fast_layout(nn.Sequential(nn.Conv2d(1, 8, 3)), "cuda") == "channels-last"
+
+
 def test_depthwise_convolutions_are_run_contiguous_on_a_gpu() -> None:
     depthwise = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8))
     grouped = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=4))
