@@ -115,6 +115,25 @@ def embeddings_of(dataset: ImageDataset) -> Embeddings:
     )
 
 
+def test_nor_is_a_folder_held_while_it_is_opened(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEADSTART_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(columns, "LARGEST_IN_MEMORY_BYTES", 2**12)
+    monkeypatch.setattr(columns, "AT_A_TIME", 2**8)
+    for label in range(20):
+        (tmp_path / "pictures" / f"class {label:02}").mkdir(parents=True)
+        for number in range(500):
+            (tmp_path / "pictures" / f"class {label:02}" / f"{number:06}.png").touch()
+    open_dataset(tmp_path / "pictures")
+    tracemalloc.start()
+    try:
+        dataset = open_dataset(tmp_path / "pictures")
+        most = tracemalloc.get_traced_memory()[1] / len(dataset)
+    finally:
+        tracemalloc.stop()
+    assert len(dataset) == 10_000
+    assert most < 40, f"{most:.0f} bytes a picture"  # the names of one folder are, and some at a time
+
+
 def test_no_more_is_listed_than_is_taken():
     begun = []
     results = in_threads(lambda number: begun.append(number) or number, iter(range(100)), num_threads=3)

@@ -1,6 +1,5 @@
 """What the folders around pictures mean: splits first, then classes."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
@@ -9,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import DataError
+from headstart.data.columns import Texts, TextsWriter, parts
 from headstart.data.dataset import Exclusion, Split
+from headstart.data.labels import LabelsWriter
 
 ClassesFrom: TypeAlias = Literal["folders", "file names"]
 """What tells a picture's class: the folder it lies in, or its own name, whatever folder that is in."""
@@ -43,22 +44,22 @@ class Layout:
     """
 
     prefix: str
-    ids: tuple[str, ...]
+    ids: Texts
     labels: npt.NDArray[np.int64]
     class_names: tuple[str, ...]
-    given_splits: tuple[Split, ...] | None
+    given_splits: Texts | None
     excluded: tuple[Exclusion, ...]
 
 
-def read_layout(paths: Collection[str], *, location: str, classes_from: ClassesFrom = "folders") -> Layout:
-    """Work out classes and splits of pictures from their paths.
+def read_layout(paths: Texts, *, location: str, classes_from: ClassesFrom = "folders") -> Layout:
+    """Work out classes and splits of pictures from their paths, of which some are looked at at a time.
 
     A single top folder that holds only folders is stepped through. Where the top folders include "train"
     and a "val" or "test" (or what else they are called, see `SPLIT_NAMES`), they are splits and the folders
     in them are classes; else the top folders are classes. Deeper levels belong to their class.
 
     Args:
-        paths: of the pictures, with "/" between folders; at least one.
+        paths: of the pictures, ascending, with "/" between folders; at least one.
         location: what they were found in, for messages.
         classes_from: with "file names" folders are splits or mean nothing, and the class of a picture is its
             file's name without the suffix.
@@ -66,54 +67,60 @@ def read_layout(paths: Collection[str], *, location: str, classes_from: ClassesF
     Raises:
         DataError: no folders that could be classes, or splits without a train part.
     """
-    parts = [path.split("/") for path in sorted(paths)]
-    prefix = _single_top(parts)
-    depth = len(prefix)
-    rows = [path[depth:] for path in parts]
-    has_splits = _has_splits(rows, location)
+    prefix = _single_top(paths)
+    has_splits = _has_splits(paths, prefix, location)
     num_folders = has_splits + (classes_from == "folders")
     excluded: list[Exclusion] = []
-    ids: list[str] = []
-    classes: list[str] = []
-    splits: list[Split] = []
-    for row in rows:
-        split = SPLIT_NAMES.get(row[0].lower()) if has_splits else None
-        if has_splits and split is None:
-            excluded.append(Exclusion(id="/".join(row), reason="beside the folders train, val and test"))
-        elif len(row) <= num_folders:
-            excluded.append(Exclusion(id="/".join(row), reason="not in a class folder"))
-        else:
-            ids.append("/".join(row))
-            classes.append(row[has_splits] if classes_from == "folders" else PurePosixPath(row[-1]).stem)
-            if split is not None:
-                splits.append(split)
-    if not ids:
-        raise DataError(f"{location!r} holds {len(rows)} pictures but no class folders", hint=EXPECTED_LAYOUT)
-    class_names, labels = np.unique(np.array(classes, dtype=object), return_inverse=True)
+    ids, splits, classes = TextsWriter(), TextsWriter(), LabelsWriter()
+    for part in parts(len(paths)):
+        kept: list[tuple[str, str, str]] = []  # id, class, split
+        for path in paths[part]:
+            picture_id = path[len(prefix) :]
+            row = picture_id.split("/")
+            split = SPLIT_NAMES.get(row[0].lower(), "") if has_splits else ""
+            if has_splits and not split:
+                excluded.append(Exclusion(id=picture_id, reason="beside the folders train, val and test"))
+            elif len(row) <= num_folders:
+                excluded.append(Exclusion(id=picture_id, reason="not in a class folder"))
+            else:
+                name = row[has_splits] if classes_from == "folders" else PurePosixPath(row[-1]).stem
+                kept.append((picture_id, name, split))
+        ids.extend(each for each, _, _ in kept)
+        classes.extend(name for _, name, _ in kept)
+        splits.extend(split for _, _, split in kept)
+    found = ids.finish()
+    if not len(found):
+        raise DataError(
+            f"{location!r} holds {len(paths)} pictures but no class folders", hint=EXPECTED_LAYOUT
+        )
+    class_names, labels = classes.finish(())
     return Layout(
-        prefix="".join(f"{part}/" for part in prefix),
-        ids=tuple(ids),
-        labels=labels.astype(np.int64),
-        class_names=tuple(class_names.tolist()),
-        given_splits=tuple(splits) if has_splits else None,
+        prefix=prefix,
+        ids=found,
+        labels=labels,
+        class_names=class_names,
+        given_splits=splits.finish() if has_splits else None,
         excluded=tuple(excluded),
     )
 
 
-def _single_top(parts: list[list[str]]) -> list[str]:
-    """The folders that all paths have in common and that hold folders only."""
-    prefix: list[str] = []
+def _single_top(paths: Texts) -> str:
+    """Return the folders that all paths have in common and that hold folders only, "" or ending in "/"."""
+    prefix, first, last = "", paths[0], paths[-1]  # what both begin with all between begin with
     while True:
-        depth = len(prefix)
-        shortest = min(len(path) for path in parts)
-        tops = {path[depth] for path in parts if len(path) > depth}
-        if len(tops) != 1 or shortest < depth + 3:  # the top folder, a folder in it, a picture
+        longer = first[: first.find("/", len(prefix)) + 1]
+        if len(longer) <= len(prefix) or not last.startswith(longer):
             return prefix
-        prefix.append(tops.pop())
+        if (
+            min(path.count("/", len(prefix)) for path in paths) < 2
+        ):  # the top folder, a folder in it, a picture
+            return prefix
+        prefix = longer
 
 
-def _has_splits(rows: list[list[str]], location: str) -> bool:
-    tops = {row[0] for row in rows if len(row) > 1}
+def _has_splits(paths: Texts, prefix: str, location: str) -> bool:
+    rows = (path[len(prefix) :].partition("/") for path in paths)
+    tops = {top for top, slash, _ in rows if slash}
     found = {SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
     if len(found) < 2:
         return False

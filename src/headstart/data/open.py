@@ -3,11 +3,13 @@
 import difflib
 import os
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from headstart.core.errors import DataError, InputError
 from headstart.data.archive import list_zip
+from headstart.data.columns import Texts, TextsWriter
 from headstart.data.dataset import ImageDataset
 from headstart.data.layout import EXPECTED_LAYOUT, ClassesFrom, read_layout
 from headstart.data.named import canonical_name, known_names, open_named
@@ -138,27 +140,22 @@ def _open_shards(files: Mapping[str, File], *, name: str, location: str, root: F
 
 
 def _open_folder(path: File, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
-    files = list(walk_files(path))
-    pictures = [file for file in files if is_picture_name(file)]
-    shards = {file: below(path, file) for file in files if suffix_of(Path(file)) in (".tar", _PARQUET_SUFFIX)}
+    listed = _Listed.of(path)
+    pictures, shards = listed.pictures, {file: below(path, file) for file in listed.shards}
     # A repository of the hub may show pictures beside its data.
     if shards and (not pictures or name_of(path).startswith("hf://")):
         return _open_shards(shards, name=name, location=location, root=path)
     if not pictures:
-        tables = [file for file in files if file.lower().endswith(".csv") and "/" not in file]
-        hint = (
-            f"did you mean the table in it, {name_of(below(path, tables[0]))!r}?"
-            if tables
-            else EXPECTED_LAYOUT
-        )
-        raise DataError(f"there are no pictures in {location!r} ({len(files)} other files)", hint=hint)
-    real_names = {printable(file): file for file in pictures}
-    layout = read_layout(real_names, location=location, classes_from=classes_from)
+        hint = EXPECTED_LAYOUT
+        if listed.tables:
+            hint = f"did you mean the table in it, {name_of(below(path, listed.tables[0]))!r}?"
+        raise DataError(f"there are no pictures in {location!r} ({listed.num_others} other files)", hint=hint)
+    odd = {printable(file): file for file in pictures if printable(file) != file}
+    paths = Texts.of(sorted(set(map(printable, pictures)))) if odd else pictures
+    layout = read_layout(paths, location=location, classes_from=classes_from)
     depth = layout.prefix.count("/")
     root = below(path, "/".join(pictures[0].split("/")[:depth]))
-    renamed = {
-        _below(shown, depth): _below(real, depth) for shown, real in real_names.items() if shown != real
-    }
+    renamed = {_below(shown, depth): _below(real, depth) for shown, real in odd.items()}
     source = (
         RemoteSource(root=root)
         if isinstance(root, str)
@@ -173,8 +170,48 @@ def _open_folder(path: File, *, name: str, location: str, classes_from: ClassesF
         source=source,
         given_splits=layout.given_splits,
         excluded=layout.excluded,
-        num_passed_over=len(files) - len(pictures),
+        num_passed_over=listed.num_others,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Listed:
+    """What lies in a folder, by path below it.
+
+    Attributes:
+        pictures: ascending.
+        shards: tars and Parquet files.
+        tables: directly in it.
+        num_others: how many files are not pictures by their name.
+    """
+
+    pictures: Texts
+    shards: list[str]
+    tables: list[str]
+    num_others: int
+
+    @classmethod
+    def of(cls, folder: File) -> "_Listed":
+        """Walk through a folder. Raises DataError where one in it cannot be listed."""
+        pictures, num_others = TextsWriter(), 0
+        shards: list[str] = []
+        tables: list[str] = []
+
+        def walk_pictures() -> Iterator[str]:
+            nonlocal num_others
+            for file in walk_files(folder):
+                if is_picture_name(file):
+                    yield file
+                    continue
+                num_others += 1
+                suffix = posixpath.splitext(file)[1].lower()
+                if suffix in (".tar", _PARQUET_SUFFIX):
+                    shards.append(file)
+                elif suffix == ".csv" and "/" not in file:
+                    tables.append(file)
+
+        pictures.extend(walk_pictures())
+        return cls(pictures=pictures.finish(), shards=shards, tables=tables, num_others=num_others)
 
 
 def _open_zip(path: File, *, name: str, location: str, classes_from: ClassesFrom) -> ImageDataset:
@@ -184,7 +221,8 @@ def _open_zip(path: File, *, name: str, location: str, classes_from: ClassesFrom
             f"there are no pictures in {location!r} ({listing.num_passed_over} other files)",
             hint=EXPECTED_LAYOUT,
         )
-    layout = read_layout(listing.members, location=location, classes_from=classes_from)
+    paths = Texts.of(sorted(listing.members))
+    layout = read_layout(paths, location=location, classes_from=classes_from)
     return ImageDataset(
         name=name,
         location=location,

@@ -113,8 +113,8 @@ def _class_names(root: File | None) -> tuple[str, ...]:
 
 
 def _by_folders(shard: _Shard, tar: str, file: File, *, name: str, location: str) -> ImageDataset:
-    layout = read_layout(shard.pictures, location=location)
-    ids = Texts.of(layout.ids)
+    layout = read_layout(Texts.of(sorted(shard.pictures)), location=location)
+    ids = layout.ids
     places = np.array([(0, *shard.pictures[layout.prefix + each]) for each in ids], np.int64)
     return ImageDataset(
         name=name,
