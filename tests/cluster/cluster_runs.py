@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -112,6 +113,11 @@ def is_alive(process_id: int) -> bool:
         return psutil.Process(process_id).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def read_comparisons(*runs: Path) -> list[dict[str, Any]]:
+    """Return the records that comparisons left in their folders."""
+    return [json.loads((run / "comparison.json").read_text()) for run in runs]
 
 
 def assert_same(one: Path, other: Path) -> None:

@@ -22,6 +22,7 @@ from cluster_runs import (
     assert_ends_like,
     assert_same,
     embed_words,
+    read_comparisons,
     run_here,
     wait_for,
 )
@@ -119,12 +120,9 @@ def test_features_are_those_of_one_process(
 @pytest.mark.heavy
 def test_a_comparison_chooses_the_same(cluster: Cluster, few_shapes: Path, tmp_path: Path) -> None:
     words = ["compare", few_shapes, "--models", "starter/*", "--resolution", "64", "--json"]
-    there = json.loads(
-        cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
-    )
+    cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
     run_here(*words, "--out", tmp_path / "here")
-    alone = json.loads((tmp_path / "here" / "comparison.json").read_text())
-    there = json.loads((tmp_path / "there" / "comparison.json").read_text())
+    there, alone = read_comparisons(tmp_path / "there", tmp_path / "here")
     assert there["fingerprint"] == alone["fingerprint"]
     assert there["chosen"] == alone["chosen"]
     assert [row["name"] for row in there["rows"]] == [row["name"] for row in alone["rows"]]
@@ -144,9 +142,7 @@ def test_a_race_is_that_of_one_process(
     said = (tmp_path / "home.log").read_text()
     assert "gathering evidence on 6 networks" in said
     assert re.search(r"training heads on \d networks", said)  # of the finalists
-    alone, there = (
-        json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("here", "there")
-    )
+    alone, there = read_comparisons(tmp_path / "here", tmp_path / "there")
     assert there["chosen"] == alone["chosen"]
     assert there["race"]["rungs"] == alone["race"]["rungs"]
     standings = [
@@ -179,9 +175,7 @@ def test_a_training_is_that_of_one_process(
     words += ["--batch-size", "16", "--precision", "fp32"]
     cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
     run_here(*words, "--out", tmp_path / "here")
-    there, alone = (
-        json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("there", "here")
-    )
+    there, alone = read_comparisons(tmp_path / "there", tmp_path / "here")
     assert there["chosen"] == alone["chosen"]
     assert there["fingerprint"] == alone["fingerprint"]
     assert not any(row["error"] for row in there["rows"])

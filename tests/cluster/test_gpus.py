@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cluster_runs import PER_CLASS, Cluster, assert_same, embed_words, run_here, wait_for
+from cluster_runs import PER_CLASS, Cluster, assert_same, embed_words, read_comparisons, run_here, wait_for
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -36,9 +36,7 @@ def test_a_training_is_that_of_one_process(
     words += ["--batch-size", "16", "--precision", "fp32"]
     cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "home")
     run_here(*words, "--out", tmp_path / "here")
-    there, alone = (
-        json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("there", "here")
-    )
+    there, alone = read_comparisons(tmp_path / "there", tmp_path / "here")
     assert there["chosen"] == alone["chosen"]
     assert not any(row["error"] for row in there["rows"])
     losses = [[row["validation"]["log_loss"]["value"] for row in each["rows"]] for each in (there, alone)]
@@ -67,8 +65,6 @@ def test_a_comparison_chooses_the_same(
     words = ["compare", few_shapes, "--models", ",".join(tiny_models), "--resolution", "64", "--json"]
     cluster.run(*words, "--cluster", "auto", "--out", tmp_path / "there", home=tmp_path / "b")
     run_here(*words, "--out", tmp_path / "here")
-    there, alone = (
-        json.loads((tmp_path / name / "comparison.json").read_text()) for name in ("there", "here")
-    )
+    there, alone = read_comparisons(tmp_path / "there", tmp_path / "here")
     assert there["chosen"] == alone["chosen"]
     assert not any(row["error"] for row in there["rows"])

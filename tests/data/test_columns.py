@@ -40,6 +40,8 @@ def test_columns_look_like_tuples(kind_and_values, part):
     assert kind.of(values) == column
     assert (column == [*values, "more"]) is False
     assert (column == "text") is False
+    with pytest.raises(TypeError, match="unhashable"):  # it is equal to a tuple, whose hash is another
+        hash(column)
     assert len(column) == len(values)
     assert bool(column) == bool(values)
     assert [column[row] for row in range(-len(values), len(values))] == values * 2

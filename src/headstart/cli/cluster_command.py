@@ -29,10 +29,11 @@ def start_cluster(
     """Start a cluster on this machine, which only this user may use."""
     from headstart.cluster import trial
 
+    named = "1 worker" if workers == 1 else f"{workers} workers"
     with show_progress() as progress:
-        progress.start(f"starting a head and {workers} workers")
+        progress.start(f"starting a head and {named}")
         started = trial.start(workers, cores_per_worker=cores)
-    typer.echo(f"a cluster with {workers} workers runs at {started.address}")
+    typer.echo(f"a cluster with {named} runs at {started.address}")
     typer.echo("next: headstart compare DATA --cluster auto")
 
 

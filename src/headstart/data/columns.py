@@ -197,8 +197,6 @@ class Column(Sequence[str]):
             return len(self) == len(other) and all(map(eq, self, other))
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         shown = repr(tuple(self[:_SHOWN]))
         return shown if len(self) <= _SHOWN else f"{shown[:-1]}, and {len(self) - _SHOWN} more)"
