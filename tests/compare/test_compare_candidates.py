@@ -1,5 +1,7 @@
 """Who runs: models at resolutions, and who of them is the reference."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,3 +145,12 @@ def test_the_default_folder_bears_the_name_of_the_pictures(
     comparison = compare(tiny_models[1:], holdout, options=options)
     assert comparison.folder == Path("headstart-runs") / "shapes"
     assert (tmp_path / "headstart-runs" / "shapes" / "comparison.json").is_file()
+
+
+def test_little_is_imported_before_pictures_are_read():
+    code = (
+        "import headstart.compare.probe, headstart.compare.tune, sys;"
+        "print([name for name in ('timm', 'torchvision', 'sklearn', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -19,7 +19,7 @@ from headstart.compare.evidence import Evidence, gather
 from headstart.core.errors import DataError, StorageError
 from headstart.data import Splits
 
-race = importlib.import_module("headstart.compare.comparison")
+race = importlib.import_module("headstart.compare.run")
 
 UNREACHABLE = "torchvision/mobilenet_v3_small"
 HUB = "timm/test_resnet"

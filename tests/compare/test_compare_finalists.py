@@ -23,7 +23,7 @@ from headstart.embed import PixelStore
 from headstart.models import load
 from headstart.train import choose_recipe
 
-comparison_module = importlib.import_module("headstart.compare.comparison")
+run_module = importlib.import_module("headstart.compare.run")
 contest_module = importlib.import_module("headstart.compare.contest")
 training = importlib.import_module("headstart.train.training")
 
@@ -94,7 +94,7 @@ def test_a_race_leaves_half_of_what_is_left_to_the_tuning(run: Run, monkeypatch:
             given.append(purse.left())
         return 0.5
 
-    monkeypatch.setattr(comparison_module, "tuning_seconds", brief)
+    monkeypatch.setattr(run_module, "tuning_seconds", brief)
 
     found = run(budget="5m")
     kept = json.loads((found.folder / "progress.json").read_text(encoding="utf-8"))  # type: ignore[operator]
@@ -107,7 +107,7 @@ def test_a_race_leaves_half_of_what_is_left_to_the_tuning(run: Run, monkeypatch:
     ("owner", "name", "call"),
     [
         (training.Training, "_take_step", 4),
-        pytest.param(comparison_module, "look_at_test", 1, marks=pytest.mark.slow),
+        pytest.param(run_module, "look_at_test", 1, marks=pytest.mark.slow),
     ],
     ids=["while it is trained", "when all were"],
 )

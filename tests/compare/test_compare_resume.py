@@ -16,7 +16,7 @@ from headstart.core.errors import RunMismatchError, StorageError
 from headstart.data import Splits
 from headstart.embed import Engine
 
-race = importlib.import_module("headstart.compare.comparison")
+race = importlib.import_module("headstart.compare.run")
 evidence = importlib.import_module("headstart.compare.evidence")
 plan = importlib.import_module("headstart.embed.plan")
 

@@ -19,7 +19,7 @@ from headstart.core.progress import SILENT
 from headstart.data import Splits
 from headstart.embed import PixelStore
 
-race = importlib.import_module("headstart.compare.comparison")
+race = importlib.import_module("headstart.compare.run")
 
 
 class Locked:

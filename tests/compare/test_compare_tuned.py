@@ -13,11 +13,11 @@ import pytest
 
 from headstart.catalog import find_model
 from headstart.compare import CompareOptions, Comparison, Tuning, compare, load_comparison, tune_one
-from headstart.compare.budget import Purse, parse_budget
+from headstart.compare.budget import Purse, parse_budget, tuning_seconds
 from headstart.compare.candidates import Candidate
 from headstart.compare.choice import choose
 from headstart.compare.evidence import Evidence
-from headstart.compare.tuned import hold_out, tuning_seconds
+from headstart.compare.tuned import hold_out
 from headstart.core.errors import InputError
 from headstart.data import Splits
 from headstart.data.dataset import concatenate
@@ -26,7 +26,7 @@ from headstart.evaluate import cost, evaluate, paired_difference
 from headstart.models import load_folder
 from headstart.predict import predict_labelled
 
-comparison_module = importlib.import_module("headstart.compare.comparison")
+run_module = importlib.import_module("headstart.compare.run")
 training = importlib.import_module("headstart.train.training")
 
 LABELS = np.tile(np.arange(2), 100)
@@ -177,7 +177,7 @@ def test_a_finished_run_does_nothing_when_it_is_started_again(
         raise AssertionError("nothing is to be done")
 
     for name in ("embed_pictures", "save_folder", "choose"):
-        monkeypatch.setattr(comparison_module, name, forbidden)
+        monkeypatch.setattr(run_module, name, forbidden)
     again = tune_one(tiny_models[1], holdout, tuning=GAINING, out=tuned.folder, options=options)
     assert again == tuned
 
@@ -187,7 +187,7 @@ def test_a_finished_run_does_nothing_when_it_is_started_again(
     [
         pytest.param(training.Training, "_take_step", 30, marks=pytest.mark.slow),
         (importlib.import_module("headstart.compare.tuned"), "save_folder", 1),
-        pytest.param(comparison_module, "look_at_test", 1, marks=pytest.mark.slow),
+        pytest.param(run_module, "look_at_test", 1, marks=pytest.mark.slow),
     ],
     ids=["in the middle", "when it was trained", "when it was chosen"],
 )

@@ -20,7 +20,7 @@ from headstart.embed.engine import Launched
 WAYS = (32, 48, 64)
 Run = Callable[..., Comparison]
 
-comparison_module = importlib.import_module("headstart.compare.comparison")
+run_module = importlib.import_module("headstart.compare.run")
 contest_module = importlib.import_module("headstart.compare.contest")
 
 
@@ -103,7 +103,7 @@ def test_ctrl_c_gives_the_ranking_so_far_and_the_run_goes_on(
     run: Run, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run("undisturbed")
-    embed, calls = comparison_module.embed_pictures, []
+    embed, calls = run_module.embed_pictures, []
 
     def stopping(*args: object, **keywords: object) -> object:
         calls.append(1)
@@ -112,7 +112,7 @@ def test_ctrl_c_gives_the_ranking_so_far_and_the_run_goes_on(
         return embed(*args, **keywords)
 
     with monkeypatch.context() as patch:
-        patch.setattr(comparison_module, "embed_pictures", stopping)
+        patch.setattr(run_module, "embed_pictures", stopping)
         patch.setattr(importlib.import_module("headstart.compare.field"), "embed_pictures", stopping)
         with pytest.raises(Stopped) as stopped:
             run()
@@ -150,7 +150,7 @@ def test_a_second_race_with_one_more_candidate_embeds_only_that_one(
 
 def test_a_finalist_whose_time_ends_is_set_aside(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first finalist is always finished; the end of the budget stops the one after it."""
-    embed, calls = comparison_module.embed_pictures, []
+    embed, calls = run_module.embed_pictures, []
 
     def slow(*args: object, **keywords: object) -> object:
         calls.append(1)
@@ -158,7 +158,7 @@ def test_a_finalist_whose_time_ends_is_set_aside(run: Run, monkeypatch: pytest.M
             raise OutOfBudgetError("the budget ended")
         return embed(*args, **keywords)
 
-    monkeypatch.setattr(comparison_module, "embed_pictures", slow)
+    monkeypatch.setattr(run_module, "embed_pictures", slow)
     found = run(budget="100000images")
     assert found.chosen
     ended = [row.screening for row in found.rows if row.screening and "ended" in row.screening.reason]

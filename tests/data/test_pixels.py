@@ -5,7 +5,6 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import PIL
@@ -441,10 +440,25 @@ def test_a_tiny_jpeg_with_metadata_is_read_by_pillow(reductions):
 
 
 def test_without_torchvisions_decoder_pillow_decodes(monkeypatch):
-    operators = pixels_module._torch_operators()
-    monkeypatch.setattr(pixels_module, "_torch_operators", lambda: replace(operators, decode_jpeg=None))
+    monkeypatch.setattr(pixels_module, "_torchvision_decoder", lambda: None)
     for kind in ("tiny", "jpeg", "jpeg-grey"):
         assert_same_size(KINDS[kind], Preprocessing())
+
+
+def test_torchvisions_decoder_is_loaded_without_torchvision(tmp_path):
+    (tmp_path / "tiny.jpg").write_bytes(KINDS["tiny"])
+    code = """
+import sys
+from headstart.catalog.entry import Preprocessing
+from headstart.data import pixels
+raw = open(sys.argv[1], "rb").read()
+found = pixels.prepare_picture(raw, (Preprocessing(),), decoder="fast").pixels[0]
+assert pixels._torchvision_decoder() is not None
+assert "torchvision" not in sys.modules
+import torchvision.io  # what it loads itself is the same
+assert (pixels.prepare_picture(raw, (Preprocessing(),), decoder="fast").pixels[0] == found).all()
+"""
+    subprocess.run([sys.executable, "-c", code, tmp_path / "tiny.jpg"], check=True)
 
 
 def test_the_result_does_not_change_with_the_callers_array():

@@ -105,20 +105,46 @@ def test_the_fingerprint_knows_the_content():
 
 
 @pytest.mark.parametrize("way", [THREADS, PROCESSES])
-@pytest.mark.parametrize("where", ["progress", "source"])
+def test_meanwhile_comes_once_the_workers_are_at_work(way, monkeypatch, tmp_path):
+    use(way, monkeypatch)
+    images, calls = np.zeros((100, 2, 2), dtype=np.uint8), []
+
+    class Source:
+        def read(self, picture_id):
+            (tmp_path / str(os.getpid())).touch()
+            return images[0]
+
+    def meanwhile():
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        calls.append([int(path.name) for path in tmp_path.iterdir()])
+
+    pictures = replace(dataset_from_arrays(images, [0] * 50 + [1] * 50), source=Source())
+    assert len(scan(pictures, meanwhile=meanwhile).dataset) == 100
+    assert len(calls) == 1
+    assert calls[0]
+    assert (os.getpid() in calls[0]) == (way == THREADS)
+
+
+@pytest.mark.parametrize("way", [THREADS, PROCESSES])
+@pytest.mark.parametrize("where", ["progress", "source", "meanwhile"])
 def test_an_interrupt_stops_the_workers_at_once(where, way, monkeypatch):
     use(way, monkeypatch)
     images = np.zeros((100_000, 2, 2), dtype=np.uint8)
     pictures = dataset_from_arrays(images, [0] * 50_000 + [1] * 50_000)
 
+    def interrupt():
+        raise KeyboardInterrupt
+
     class Interrupting(Listener):
         def advance(self, count=1):
-            raise KeyboardInterrupt
+            interrupt()
 
     class Source:
         def read(self, picture_id):
             if where == "source" and picture_id.endswith("000010"):
-                raise KeyboardInterrupt
+                interrupt()
             if not picture_id.startswith("arrays/0000"):  # a task of these alone would take 6 seconds
                 time.sleep(0.2)
             return images[0]
@@ -126,7 +152,9 @@ def test_an_interrupt_stops_the_workers_at_once(where, way, monkeypatch):
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         scan(
-            replace(pictures, source=Source()), progress=Interrupting() if where == "progress" else Listener()
+            replace(pictures, source=Source()),
+            meanwhile=interrupt if where == "meanwhile" else None,
+            progress=Interrupting() if where == "progress" else Listener(),
         )
     assert time.monotonic() - started < 3
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("scan")]

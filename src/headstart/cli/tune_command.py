@@ -94,9 +94,9 @@ def tune_pictures(
     if not data:
         raise InputError("no pictures were given", hint="headstart tune DATA")
     from headstart.compare import tune_one
+    from headstart.compare.budget import tuning_seconds
     from headstart.compare.candidates import find_entries
     from headstart.compare.tune import own_folder, tune_folder
-    from headstart.compare.tuned import tuning_seconds
     from headstart.data.prepare import open_sample
 
     tuning_seconds(tuning, None, num_left=1)  # a budget that cannot be read is told before anything is done
@@ -116,7 +116,7 @@ def tune_pictures(
             data, sample=opt.parse_sample(sample), seed=seed, grouped_by=group_by, progress=progress
         )
         if find_rate:
-            from headstart.compare.tune import search_rate
+            from headstart.compare.rates import search_rate
 
             found = search_rate(models, pictures, tuning=tuning, options=choices, progress=progress)
             if is_main_process():

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from headstart.core.lazy import lazy_attributes
 
 if TYPE_CHECKING:
-    from headstart.compare.comparison import Stopped, compare
+    from headstart.compare.comparison import compare
     from headstart.compare.probe import fit_one
-    from headstart.compare.records import CompareOptions, Comparison, Tuning
+    from headstart.compare.records import CompareOptions, Comparison, Stopped, Tuning
     from headstart.compare.run_folder import load_comparison
     from headstart.compare.tune import tune_one
 
@@ -31,7 +31,7 @@ __getattr__ = lazy_attributes(
     {
         "CompareOptions": "records",
         "Comparison": "records",
-        "Stopped": "comparison",
+        "Stopped": "records",
         "Tuning": "records",
         "compare": "comparison",
         "fit_one": "probe",

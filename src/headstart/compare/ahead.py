@@ -12,8 +12,7 @@ from operator import methodcaller
 from typing import Protocol, TypeVar
 
 from headstart.compare.attempts import Attempts
-from headstart.compare.candidates import Candidate
-from headstart.compare.evidence import plan_options
+from headstart.compare.candidates import Candidate, plan_options
 from headstart.compare.heads import HeadsTask, Judged
 from headstart.compare.pictures import list_parts
 from headstart.compare.records import CompareOptions

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from headstart.catalog.entry import Preprocessing
+from headstart.compare.pictures import SMALL
 from headstart.data import ImageDataset, Splits
 from headstart.data.decode import Decoder
 from headstart.embed import PixelStore
@@ -24,9 +24,6 @@ MAX_TRAIN, MAX_VALIDATION = 2000, 1000
 """Pictures that are looked at: so many validation pictures tell 5 points apart."""
 SIDE = 8
 """Of the shrunk picture, in pixels: colours and rough layout, no detail."""
-SMALL = Preprocessing(input_size=(32, 32), fit="squash", interpolation="bilinear")
-"""How pictures are read for it; a `PixelStore` that was opened with this reads none twice."""
-
 _BATCH = 1024
 
 

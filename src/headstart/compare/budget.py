@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from headstart.compare.records import Tuning
 from headstart.core.errors import InputError
 from headstart.core.progress import Progress
 
@@ -86,6 +87,21 @@ class Purse:
         """Say what was spent, in the budget's unit; nothing comes of it where that is time."""
         if not self.is_clock:
             self._charged += cost
+
+
+def tuning_seconds(tuning: Tuning, purse: Purse | None, *, num_left: int) -> float:
+    """Return the time for the next of so many fine-tunings; 0 for no limit.
+
+    Raises:
+        InputError: the budget is not a time.
+    """
+    own = parse_budget(tuning.budget) if tuning.budget else None
+    if own is not None and own.unit != "seconds":
+        raise InputError(f"a budget of {tuning.budget!r} is no time", hint="for example 10m, 2h or 90s")
+    limits = [own.amount] if own is not None else []
+    if purse is not None and purse.is_clock:
+        limits.append(max(1.0, purse.left()) / num_left)
+    return min(limits, default=0.0)
 
 
 class Deadline:

@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from headstart.catalog import expand, find_model, list_models
-from headstart.catalog.entry import Fit, ModelEntry
+from headstart.catalog.entry import Fit, ModelEntry, Preprocessing
 from headstart.catalog.places import is_available
 from headstart.catalog.search import Expansion
 from headstart.catalog.side_by_side import SIGN
 from headstart.compare.records import BatchNorm, CompareOptions
+from headstart.embed import PlanOptions, choose_resolution
 from headstart.models import resolve
 from headstart.weights import is_reachable
 
@@ -172,3 +176,30 @@ def _names(candidate: Candidate) -> list[str]:
 def _row_names(entry: ModelEntry) -> tuple[str, ...]:
     bare = entry.name.partition("/")[2]
     return entry.name, bare, f"{entry.provider}/{entry.architecture}", entry.architecture
+
+
+def plan_options(options: CompareOptions) -> PlanOptions:
+    """Return what a comparison's user asks for of plans."""
+    return PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
+
+
+def candidate_preprocessing(
+    candidate: Candidate, sides: npt.NDArray[np.int64], *, native: Preprocessing
+) -> Preprocessing:
+    """Return what pictures go through for a candidate.
+
+    Args:
+        candidate: its resolution and fit.
+        sides: int64 of shape (N,): shorter sides of the pictures.
+        native: what its weights came with.
+
+    Raises:
+        InputError: the network does not take that resolution.
+    """
+    return choose_resolution(
+        native,
+        sides,
+        resolution=candidate.resolution,
+        fit=candidate.fit,
+        fixed=candidate.entry.fixed_input_size,
+    )

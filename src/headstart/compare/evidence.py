@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headstart.catalog.entry import Preprocessing
-from headstart.compare.candidates import Candidate
+from headstart.compare.candidates import Candidate, candidate_preprocessing, plan_options
 from headstart.compare.heads import Judged, head_device, judge
 from headstart.compare.records import Alarm, CompareOptions, Cost
 from headstart.core.progress import Progress
@@ -17,15 +16,7 @@ from headstart.core.records import from_json, to_json
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Splits
 from headstart.data.dataset import concatenate
-from headstart.embed import (
-    Embeddings,
-    Engine,
-    PixelStore,
-    Plan,
-    PlanOptions,
-    choose_resolution,
-    embed,
-)
+from headstart.embed import Embeddings, Engine, PixelStore, Plan, embed
 from headstart.embed.reestimate import reestimate_on
 from headstart.evaluate import measure_latency
 from headstart.models import Classifier, load
@@ -152,33 +143,6 @@ def embed_pictures(
         progress=progress,
     )
     return Embedded(classifier=classifier, embeddings=embeddings)
-
-
-def plan_options(options: CompareOptions) -> PlanOptions:
-    """Return what a comparison's user asks for of plans."""
-    return PlanOptions(device=options.device, precision=options.precision, plan=options.plan)
-
-
-def candidate_preprocessing(
-    candidate: Candidate, sides: npt.NDArray[np.int64], *, native: Preprocessing
-) -> Preprocessing:
-    """Return what pictures go through for a candidate.
-
-    Args:
-        candidate: its resolution and fit.
-        sides: int64 of shape (N,): shorter sides of the pictures.
-        native: what its weights came with.
-
-    Raises:
-        InputError: the network does not take that resolution.
-    """
-    return choose_resolution(
-        native,
-        sides,
-        resolution=candidate.resolution,
-        fit=candidate.fit,
-        fixed=candidate.entry.fixed_input_size,
-    )
 
 
 def gather(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.compare.evidence import plan_options
+from headstart.compare.candidates import plan_options
 from headstart.compare.records import MODEL_FOLDER, CompareOptions, Comparison
 from headstart.core.errors import PictureError, StorageError
 from headstart.core.progress import Progress

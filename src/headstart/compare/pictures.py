@@ -1,7 +1,13 @@
 """The pictures of a comparison: every one read once before anything rests on it, in parts that share none."""
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from headstart.catalog.entry import Preprocessing
+from headstart.compare.candidates import Candidate, candidate_preprocessing
+from headstart.compare.records import CompareOptions
+from headstart.core.errors import InputError
 from headstart.core.progress import Progress
 from headstart.core.runner import Runner, SerialRunner
 from headstart.data import ImageDataset, Split, Splits
@@ -9,6 +15,23 @@ from headstart.data.dataset import concatenate
 from headstart.data.scan import Keeper, scan
 from headstart.data.sources import ArraySource
 from headstart.data.split import Sample
+from headstart.embed import PixelStore, sample_sides
+
+SMALL = Preprocessing(input_size=(32, 32), fit="squash", interpolation="bilinear")
+"""How pictures are read for the baseline on pixels; `open_store` keeps them, so none is read twice."""
+
+
+def open_store(
+    candidates: Sequence[Candidate], pictures: ImageDataset, options: CompareOptions
+) -> PixelStore:
+    """Return room for the pixels that the candidates will need, as far as the catalogue knows them."""
+    sides = sample_sides(pictures)
+    kinds = []
+    for candidate in candidates:
+        with suppress(InputError):  # a resolution that this one does not take: told when it runs
+            native = candidate.entry.weights.preprocessing
+            kinds.append(candidate_preprocessing(candidate, sides, native=native))
+    return PixelStore([*kinds, SMALL], decoder="exact" if options.plan == "exact" else "fast")
 
 
 def list_parts(splits: Splits) -> list[ImageDataset]:
@@ -36,6 +59,7 @@ def prepare_splits(
     keeper: Keeper | None = None,
     runner: Runner = SerialRunner(),
     max_unreadable: float = 0.1,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Splits:
     """Return splits whose pictures can all be read and of which no two parts share a content.
 
@@ -49,14 +73,21 @@ def prepare_splits(
         keeper: decodes the pictures and may keep their pixels, as in `scan`.
         runner: who reads them.
         max_unreadable: share of unreadable pictures above which to stop, in [0, 1].
+        meanwhile: as in `scan`.
 
     Raises:
         DataError: too many pictures cannot be read, or too few are left to train on.
     """
 
     def read(dataset: ImageDataset) -> ImageDataset:
-        found = scan(dataset, max_unreadable=max_unreadable, keeper=keeper, runner=runner, progress=progress)
-        return found.dataset
+        return scan(
+            dataset,
+            max_unreadable=max_unreadable,
+            keeper=keeper,
+            runner=runner,
+            meanwhile=meanwhile,
+            progress=progress,
+        ).dataset
 
     if isinstance(pictures, Sample):
         return read(pictures.dataset).split(test=pictures.test_share, seed=seed)

@@ -532,3 +532,15 @@ class Comparison:
         from headstart.models import load_folder  # late: reading a comparison needs no torch
 
         return load_folder(self.folder / MODEL_FOLDER)
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, with the ranking so far.
+
+    Attributes:
+        comparison: without a chosen model; it is saved nowhere.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__("stopped")
+        self.comparison = comparison

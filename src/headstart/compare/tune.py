@@ -8,21 +8,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headstart.catalog.entry import ModelEntry
-from headstart.compare.candidates import find_entries, list_candidates
-from headstart.compare.comparison import open_store
-from headstart.compare.evidence import load_candidate
-from headstart.compare.pictures import all_pictures, list_parts, prepare_splits
+from headstart.compare.pictures import all_pictures
 from headstart.compare.probe import fit_one
 from headstart.compare.records import CompareOptions, Comparison, Tuning
-from headstart.compare.tuned import hold_out
 from headstart.core.machine import is_main_process
 from headstart.core.progress import SILENT, Progress
 from headstart.data import ImageDataset, Splits
-from headstart.data.dataset import concatenate
 from headstart.data.split import Sample
-from headstart.embed import sample_sides
-from headstart.train.fine_tuning import TuneOptions
-from headstart.train.rate_finder import RateSearch, find_rate
 
 
 def tune_one(
@@ -77,31 +69,3 @@ def own_folder(out: Path) -> Iterator[Path]:
             kept = shutil.ignore_patterns("*.part", ".lock", "checkpoint.*", "thumbnails")
             shutil.copytree(out, own, ignore=kept)
         yield own
-
-
-def search_rate(
-    model: ModelEntry | str,
-    pictures: Splits | ImageDataset | Sample,
-    *,
-    tuning: Tuning = Tuning(),
-    options: CompareOptions = CompareOptions(),
-    progress: Progress = SILENT,
-) -> RateSearch:
-    """Return what rising learning rates do to one model; nothing is kept.
-
-    Arguments and errors are those of `tune_one`.
-    """
-    candidate = list_candidates(find_entries([model]).entries, options)[0]
-    with open_store([candidate], all_pictures(pictures), options) as store:
-        prepared = prepare_splits(pictures, seed=options.seed, keeper=store, progress=progress)
-        splits = hold_out(prepared, seed=options.seed)
-        sides = sample_sides(concatenate(list_parts(splits)))
-        classifier = load_candidate(candidate, splits.train, sides, store=store, progress=progress)
-        return find_rate(
-            classifier,
-            splits,
-            recipe=tuning.recipe_for(splits.train.class_counts()),
-            options=TuneOptions(device=options.device, seed=options.seed),
-            store=store,
-            progress=progress,
-        )

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from headstart.compare.budget import Purse, parse_budget
 from headstart.compare.candidates import Candidate
 from headstart.compare.evidence import Embedded, Evidence, embed_pictures, measure_cost
 from headstart.compare.heads import draw_folds, fit_probe
@@ -16,7 +15,7 @@ from headstart.compare.mistakes import count_confusions
 from headstart.compare.records import CompareOptions, Tuning, TuningSummary
 from headstart.compare.sheet import write_sheet
 from headstart.core.digest import digest_json
-from headstart.core.errors import InputError, ModelError
+from headstart.core.errors import ModelError
 from headstart.core.progress import Progress
 from headstart.data import Splits
 from headstart.embed import PixelStore
@@ -62,21 +61,6 @@ def count_passes(splits: Splits, *, num_epochs: int) -> int:
     """
     num_val = len(splits.val or splits.train)
     return TRAINING_PASSES * num_epochs * len(splits.train) + (num_epochs + 2) * num_val
-
-
-def tuning_seconds(tuning: Tuning, purse: Purse | None, *, num_left: int) -> float:
-    """Return the time for the next of so many fine-tunings; 0 for no limit.
-
-    Raises:
-        InputError: the budget is not a time.
-    """
-    own = parse_budget(tuning.budget) if tuning.budget else None
-    if own is not None and own.unit != "seconds":
-        raise InputError(f"a budget of {tuning.budget!r} is no time", hint="for example 10m, 2h or 90s")
-    limits = [own.amount] if own is not None else []
-    if purse is not None and purse.is_clock:
-        limits.append(max(1.0, purse.left()) / num_left)
-    return min(limits, default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

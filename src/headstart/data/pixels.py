@@ -16,7 +16,9 @@ for. What torchvision refuses is given to Pillow, whose verdict counts and has w
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -246,7 +248,7 @@ def _decode_by_torchvision(raw: bytes, size: tuple[int, int]) -> npt.NDArray[np.
         uint8 of shape (height, width, 3); None where anything is odd: Pillow then decides whether it is a
         picture, and says why not.
     """
-    decode_jpeg = _torch_operators().decode_jpeg
+    decode_jpeg = _torchvision_decoder()
     if decode_jpeg is None:
         return None
     import torch
@@ -277,11 +279,8 @@ def _resize(decoded: _Decoded, size: tuple[int, int], interpolation: Interpolati
     """Resize a picture as stored to `size`, (width, height): uint8 of shape (height, width, 3)."""
     if decoded.reduction == 1 and decoded.size == size:
         return decoded.pixels
-    operators = _torch_operators()
-    if interpolation == "bilinear":
-        return _resize_by_torch(operators.bilinear, decoded, size)
-    if interpolation == "bicubic":
-        return _resize_by_torch(operators.bicubic, decoded, size)
+    if interpolation in ("bilinear", "bicubic"):
+        return _resize_by_torch(_torch_resize(interpolation), decoded, size)
     box = (0, 0, decoded.size[0] / decoded.reduction, decoded.size[1] / decoded.reduction)
     return np.asarray(Image.fromarray(decoded.pixels).resize(size, FILTERS[interpolation], box))
 
@@ -339,35 +338,43 @@ def _upright(pixels: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.
     return pixels
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _TorchOperators:
-    """Operators below `torch.nn.functional` and `torchvision.io`, which let no extent be given, and warn.
+# Both are operators below `torch.nn.functional` and `torchvision.io`, which let no extent be given, and warn.
+@cache
+def _torch_resize(interpolation: Literal["bilinear", "bicubic"]) -> Callable[..., Any]:
+    """Return an antialiased resize of (N, C, H, W) to a size, align_corners, scale down, across or None."""
+    import torch
 
-    Attributes:
-        bilinear: antialiased resize of (N, C, H, W) to a size, align_corners, scale down and across or None.
-        bicubic: likewise.
-        decode_jpeg: an encoded file, mode and whether to apply EXIF, to (C, H, W); None where it is missing.
-    """
-
-    bilinear: Callable[..., Any]
-    bicubic: Callable[..., Any]
-    decode_jpeg: Callable[..., Any] | None
+    aten = torch.ops.aten
+    operators = {"bilinear": aten._upsample_bilinear2d_aa, "bicubic": aten._upsample_bicubic2d_aa}
+    operator: Callable[..., Any] = operators[interpolation].default
+    return operator
 
 
 @cache
-def _torch_operators() -> _TorchOperators:
+def _torchvision_decoder() -> Callable[..., Any] | None:
+    """Return what makes (C, H, W) of an encoded JPEG, a mode and whether to apply EXIF; None if missing."""
+    try:
+        _load_torchvision_decoders()
+        import torch
+
+        decoder: Callable[..., Any] = torch.ops.image.decode_jpeg.default
+    except (ImportError, AttributeError, OSError, RuntimeError):
+        return None
+    return decoder
+
+
+def _load_torchvision_decoders() -> None:
+    """Load torchvision's decoders alone: to import the package brings torch's compiler and takes seconds.
+
+    Raises:
+        ImportError: there is no torchvision.
+    """
     import torch
 
-    try:
-        # torchvision.io.decode_jpeg is said to go some day, and some builds come without libjpeg.
-        import torchvision.io  # noqa: F401
-
-        decode_jpeg = torch.ops.image.decode_jpeg.default
-    except (ImportError, AttributeError, RuntimeError):
-        decode_jpeg = None
-    aten = torch.ops.aten
-    return _TorchOperators(
-        bilinear=aten._upsample_bilinear2d_aa.default,
-        bicubic=aten._upsample_bicubic2d_aa.default,
-        decode_jpeg=decode_jpeg,
-    )
+    package = find_spec("torchvision")
+    for folder in (package and package.submodule_search_locations) or ():
+        for library in Path(folder).glob("image*.so"):  # "image.so" before torchvision 0.29
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+            return
+    # torchvision.io.decode_jpeg is said to go some day, and some builds come without libjpeg.
+    import torchvision.io  # noqa: F401

@@ -1,7 +1,7 @@
 """Reading every picture once: which can be used, and which are the same."""
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -111,6 +111,7 @@ def scan(
     max_unreadable: float = 0.1,
     keeper: Keeper | None = None,
     runner: Runner = SerialRunner(),
+    meanwhile: Callable[[], None] | None = None,
     progress: Progress = SILENT,
     num_workers: int | None = None,
 ) -> Scan:
@@ -121,6 +122,7 @@ def scan(
         max_unreadable: the largest share of them that may be unreadable, in [0, 1].
         keeper: decodes the pictures here; by default nothing is kept of what was decoded.
         runner: who reads them; elsewhere than here nothing is kept.
+        meanwhile: called once while others read them, if they are read by others here.
         progress: is told of each picture.
         num_workers: number of threads or processes; by default the processor cores that this process may
             use.
@@ -142,7 +144,7 @@ def scan(
     progress.start(what, total=len(dataset), unit="pictures")
     found = _Found()
     if runner.is_local:
-        examined = _examine_all(dataset, keeper or _Measurer(), num_workers or num_cores())
+        examined = _examine_all(dataset, keeper or _Measurer(), num_workers or num_cores(), meanwhile)
     else:
         examined = runner.map(_examine_piece, shards(dataset, _PICTURES_PER_PIECE), what=what)
     with closing(examined):
@@ -232,7 +234,7 @@ def _examine_piece(piece: ImageDataset) -> Generator[list[_Finding], None, None]
 
 
 def _examine_all(
-    dataset: ImageDataset, keeper: Keeper, num_workers: int
+    dataset: ImageDataset, keeper: Keeper, num_workers: int, meanwhile: Callable[[], None] | None = None
 ) -> Generator[list[_Finding], None, None]:
     """Yield what is found of all pictures, in order, some at a time."""
     from headstart.data.decode import quiet_pillow  # Pillow is needed here first
@@ -247,7 +249,8 @@ def _examine_all(
             return _Finding(reason=str(error))
 
     row = first_row
-    with quiet_pillow(), closing(do_for_each(examine, len(dataset), num_workers=num_workers)) as chunks:
+    found = do_for_each(examine, len(dataset), num_workers=num_workers, meanwhile=meanwhile)
+    with quiet_pillow(), closing(found) as chunks:
         for chunk in chunks:
             for finding in chunk:
                 if finding.measured.is_kept:

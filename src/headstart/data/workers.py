@@ -36,7 +36,9 @@ class _Flag(Protocol):
     def set(self) -> None: ...
 
 
-def do_for_each(work: Work[T], num_pictures: int, *, num_workers: int) -> Generator[list[T], None, None]:
+def do_for_each(
+    work: Work[T], num_pictures: int, *, num_workers: int, meanwhile: Callable[[], None] | None = None
+) -> Generator[list[T], None, None]:
     """Yield the results of `work` for 0, 1, ... in order, a chunk at a time.
 
     Whatever ends the loop over them stops the workers at once.
@@ -46,6 +48,7 @@ def do_for_each(work: Work[T], num_pictures: int, *, num_workers: int) -> Genera
             which sees what was here at the beginning and whose changes are not seen here.
         num_pictures: how many there are.
         num_workers: how many are worked on at a time.
+        meanwhile: called here, once, as soon as the workers are at work.
 
     Raises:
         DataError: a process was ended from outside.
@@ -54,6 +57,8 @@ def do_for_each(work: Work[T], num_pictures: int, *, num_workers: int) -> Genera
     start = _processes if num_pictures >= _MIN_FOR_PROCESSES and _can_fork() else _threads
     with start(work, num_workers) as submit:
         tasks = [submit(chunk) for chunk in chunks]
+        if meanwhile is not None:
+            meanwhile()
         for task in tasks:
             try:
                 yield task.result()

@@ -12,15 +12,11 @@ if TYPE_CHECKING:
     from headstart.models.card import CardFacts, CardMetric
     from headstart.models.classifier import Classifier
     from headstart.models.feature_points import FEATURE_POINTS
-    from headstart.models.folder import (
-        find_model_folder,
-        is_model_folder,
-        load_folder,
-        read_card,
-        save_folder,
-    )
-    from headstart.models.loading import load, resolve
+    from headstart.models.folder import load_folder, read_card, save_folder
+    from headstart.models.folder_record import find_model_folder, is_model_folder
+    from headstart.models.loading import load
     from headstart.models.pushing import push
+    from headstart.models.resolving import resolve
 
 __all__ = [
     "FEATURE_POINTS",
@@ -46,15 +42,15 @@ __getattr__ = lazy_attributes(
         "CardFacts": "card",
         "CardMetric": "card",
         "Classifier": "classifier",
-        "find_model_folder": "folder",
+        "find_model_folder": "folder_record",
         "has_batch_norms": "batch_norm",
-        "is_model_folder": "folder",
+        "is_model_folder": "folder_record",
         "load": "loading",
         "load_folder": "folder",
         "push": "pushing",
         "read_card": "folder",
         "reestimate_batch_norms": "batch_norm",
-        "resolve": "loading",
+        "resolve": "resolving",
         "save_folder": "folder",
     },
 )

@@ -11,7 +11,6 @@
     familiarity.safetensors   what is known of the training pictures' features, where something is
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +18,29 @@ import numpy as np
 import torch
 from torch import nn
 
-from headstart.catalog.entry import ModelEntry, Preprocessing, WeightsSource
+from headstart.catalog.entry import ModelEntry, Preprocessing
 from headstart.catalog.side_by_side import SIGN
 from headstart.catalog.user_rows import without_folders
 from headstart.core.digest import digest_file
 from headstart.core.errors import CorruptWeightsError, ModelError, StorageError
 from headstart.core.files import write_bytes, write_text
-from headstart.core.formats import MODEL_FOLDER_FORMAT, check_format
-from headstart.core.paths import MODEL_FOLDER
-from headstart.core.records import dumps, from_json, read_json, to_json
+from headstart.core.formats import MODEL_FOLDER_FORMAT
+from headstart.core.records import dumps, from_json, to_json
 from headstart.models.card import CardFacts, write_card
 from headstart.models.classifier import Classifier
 from headstart.models.familiarity import Familiarity
 from headstart.models.feature_points import FEATURE_POINTS, FeatureMap, PointFeatures
+from headstart.models.folder_record import RECORD_FILE, TENSORS_FILE, entry_of, read_record
 from headstart.models.history import History
 from headstart.models.networks import build_network
 from headstart.models.parts import Parts, load_tensors
 from headstart.models.side_by_side import SideBySide
 from headstart.weights import read_tensors
 
-TENSORS_FILE = "model.safetensors"
 FAMILIARITY_FILE = "familiarity.safetensors"
 NEIGHBOURS_FILE = "neighbours.safetensors"
 """Small training pictures, where the user asked for them: never pushed anywhere."""
-RECORD_FILE = "headstart.json"
 CARD_FILE = "README.md"
-
-
-def is_model_folder(path: Path) -> bool:
-    """Say whether `path` is a folder that `save_folder` wrote."""
-    return (path / RECORD_FILE).is_file()
-
-
-def find_model_folder(path: Path) -> Path | None:
-    """Return the model folder that a path means, be it a run's folder; None where there is none."""
-    return next((each for each in (path, path / MODEL_FOLDER) if is_model_folder(each)), None)
 
 
 def save_folder(classifier: Classifier, path: Path, *, facts: CardFacts = CardFacts()) -> None:
@@ -111,11 +98,11 @@ def load_folder(path: Path) -> Classifier:
         CorruptWeightsError: the tensors are missing, or not those that were saved.
         ModelError: the network cannot be built here.
     """
-    record = _read_record(path)
+    record = read_record(path)
     parts = _build(record, read_checked(path / TENSORS_FILE, record))
     classifier = Classifier(
         parts,
-        entry=_entry(path, record),
+        entry=entry_of(path, record),
         preprocessing=from_json(Preprocessing, record["preprocessing"]),
         class_names=tuple(record["class_names"]),
         temperature=float(record["calibration"]["temperature"]),
@@ -126,15 +113,6 @@ def load_folder(path: Path) -> Classifier:
     if "history" in record:
         classifier.history = from_json(History, record["history"])
     return classifier
-
-
-def folder_entry(path: Path) -> ModelEntry:
-    """Return a model folder's row: that of the model it was made from, with the folder as its source.
-
-    Raises:
-        StorageError: the folder's record cannot be read.
-    """
-    return _entry(path, _read_record(path))
 
 
 def read_card(path: Path) -> str:
@@ -148,16 +126,6 @@ def read_card(path: Path) -> str:
 def fixed_side(entry: ModelEntry) -> int | None:
     """Return the side of the only pictures that a row's network takes, None where it takes any."""
     return entry.weights.preprocessing.input_size[0] if entry.fixed_input_size else None
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    record = read_json(path / RECORD_FILE)
-    check_format(record.get("format") if isinstance(record, dict) else None, MODEL_FOLDER_FORMAT, str(path))
-    missing = {"entry", "network", "feature_dim", "class_names", "preprocessing", "calibration", "digests"}
-    missing -= set(record)
-    if missing:
-        raise StorageError(f"{path / RECORD_FILE} lacks {', '.join(sorted(missing))}")
-    return dict(record)
 
 
 def read_checked(file: Path, record: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -190,18 +158,6 @@ def _load_familiarity(record: dict[str, Any], path: Path) -> Familiarity:
     tensors = read_checked(path / FAMILIARITY_FILE, record)
     mean, axes = tensors["mean"].float().numpy(), tensors["axes"].float().numpy()
     return Familiarity(mean=mean, axes=axes, **record["familiarity"])
-
-
-def _entry(path: Path, record: dict[str, Any]) -> ModelEntry:
-    made_from = from_json(ModelEntry, record["entry"])
-    source = WeightsSource(kind="file", location=str(path), sha256=record["digests"][TENSORS_FILE])
-    weights = replace(
-        made_from.weights,
-        sources=(source,),
-        num_classes=len(record["class_names"]),
-        preprocessing=from_json(Preprocessing, record["preprocessing"]),
-    )
-    return replace(made_from, provider="folder", weights=weights)
 
 
 def _point_record(backbone: nn.Module) -> dict[str, Any]:

@@ -6,46 +6,19 @@ from typing import Literal
 import torch
 from torch import nn
 
-from headstart.catalog import find_model
 from headstart.catalog.entry import ModelEntry
 from headstart.catalog.side_by_side import SIGN
 from headstart.core.errors import InputError
 from headstart.core.progress import SILENT, Progress
 from headstart.models import timm_models
 from headstart.models.classifier import Classifier
-from headstart.models.folder import (
-    find_model_folder,
-    fixed_side,
-    folder_entry,
-    is_model_folder,
-    load_folder,
-)
+from headstart.models.folder import fixed_side, load_folder
 from headstart.models.imagenet import class_names
 from headstart.models.networks import build_network, head_name, own_names
 from headstart.models.parts import Parts
+from headstart.models.resolving import resolve
 from headstart.models.side_by_side import SideBySide
 from headstart.weights import fetch, fetched_tensors
-
-
-def resolve(name: str) -> ModelEntry:
-    """Return the row that a name means: a model of the catalogue, a checkpoint, or a saved model folder.
-
-    A run's folder means the model in it.
-
-    Raises:
-        UnknownModelError: nothing has this name.
-        InputError: models that the name sets side by side cannot stand so.
-    """
-    folder = find_model_folder(Path(name))
-    if folder is not None:
-        return folder_entry(folder)
-    saved = next((part for part in name.split(SIGN) if part and is_model_folder(Path(part))), None)
-    if saved is not None:
-        raise InputError(
-            f"{saved} is a saved model folder; it cannot stand side by side with another model",
-            hint=f"name the model it was made from: {folder_entry(Path(saved)).name}",
-        )
-    return find_model(name)
 
 
 def load(

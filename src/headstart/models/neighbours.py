@@ -10,7 +10,8 @@ from headstart.core.digest import digest_file
 from headstart.core.files import write_bytes, write_text
 from headstart.core.records import dumps, read_json
 from headstart.models.familiarity import Floats, unit_length
-from headstart.models.folder import CARD_FILE, NEIGHBOURS_FILE, RECORD_FILE, read_checked
+from headstart.models.folder import CARD_FILE, NEIGHBOURS_FILE, read_checked
+from headstart.models.folder_record import RECORD_FILE
 
 CARD_SECTION = f"""
 ## Training pictures in this folder

@@ -16,15 +16,8 @@ from headstart.core.files import storage_errors
 from headstart.core.offline import OFFLINE_VARIABLE, is_offline
 from headstart.core.progress import SILENT, Progress
 from headstart.models.classifier import Classifier
-from headstart.models.folder import (
-    CARD_FILE,
-    FAMILIARITY_FILE,
-    RECORD_FILE,
-    TENSORS_FILE,
-    find_model_folder,
-    is_model_folder,
-    load_folder,
-)
+from headstart.models.folder import CARD_FILE, FAMILIARITY_FILE, load_folder
+from headstart.models.folder_record import RECORD_FILE, TENSORS_FILE, find_model_folder, is_model_folder
 from headstart.models.neighbours import CARD_SECTION
 
 if TYPE_CHECKING:
