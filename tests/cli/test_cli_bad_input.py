@@ -433,12 +433,12 @@ def test_a_full_disk_without_root(
     monkeypatch: pytest.MonkeyPatch,
     code: int,
 ) -> None:
-    def refuse(descriptor: int) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
     words = ["embed", few_shapes, "--models", tiny_models[0], "--precision", "fp32", "--resolution", "32"]
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refuse)
+        patch.setattr(os, "replace", refuse)
         assert_clear_error(headstart(*words), names=os.strerror(code), hint="free some space")
     again = headstart(*words, "--json")
     assert json.loads(again.out)["num_computed"] == 45

@@ -156,10 +156,10 @@ def test_what_was_computed_before_an_error_stays(
 def test_a_full_disk_is_a_clear_error(
     classifier: Classifier, few_shapes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(StorageError, match="No space left on device") as caught:
         run(classifier, few_shapes)
     assert "headstart cache" in caught.value.hint

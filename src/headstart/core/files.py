@@ -36,10 +36,15 @@ def storage_errors(path: Path, action: str) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, is_lasting: bool = True) -> Iterator[Path]:
     """Give a temporary path beside `path`; when the block ends well it takes the place of `path`.
 
     The folder is made when it is missing. When the block fails, or the process dies, `path` is as before.
+
+    Args:
+        path: where the file is to be.
+        is_lasting: wait until it would outlast a loss of power: milliseconds. Without that it may be
+            damaged then, which is for files that tell whether they are.
 
     Raises:
         StorageError: `path` is a folder, the disk is full, or the folder may not be written to.
@@ -54,8 +59,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(mode)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
+            if is_lasting:
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -72,9 +78,9 @@ def nameless_file(folder: Path) -> IO[bytes]:
         return tempfile.TemporaryFile(dir=folder)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, atomically. Raises StorageError when that cannot be done."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path, data: bytes, *, is_lasting: bool = True) -> None:
+    """Write `data` to `path` as `atomic_path` does. Raises StorageError when that cannot be done."""
+    with atomic_path(path, is_lasting=is_lasting) as temporary:
         temporary.write_bytes(data)
 
 

@@ -130,7 +130,7 @@ class EmbeddingCache:
                 {"digests": keys, "features": features}, metadata={"sha256": content_of(keys, features)}
             )
             # safetensors' own writing hides that a disk is full.
-            write_bytes(self.folder / f"rows-{secrets.token_hex(8)}.safetensors", piece)
+            write_bytes(self.folder / f"rows-{secrets.token_hex(8)}.safetensors", piece, is_lasting=False)
             if self._shared is not None:
                 self._shared.write(self._digests, features)
         self._digests, self._features = [], []
