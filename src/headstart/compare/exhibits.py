@@ -1,7 +1,6 @@
 """Pictures worth a look besides mistakes: near ties, labels in doubt, and pictures that show the same."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from headstart.compare.records import AlikeGroup, DoubtedLabel, NearTie
 from headstart.compare.shown_pictures import save_thumbnail
 from headstart.core.errors import MissingExtraError
 from headstart.data import ImageDataset
+from headstart.data.partition import repeated_contents
 
 MAX_NEAR_TIES = 12
 MAX_DOUBTED_LABELS = 24
@@ -106,32 +106,31 @@ def audited_labels(audit: Audit, dataset: ImageDataset, run: Path) -> tuple[Doub
 
 def same_content(dataset: ImageDataset, run: Path) -> tuple[AlikeGroup, ...]:
     """Return groups of pictures whose files have the same content, those with different labels first."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for picture_id, digest in zip(dataset.ids, dataset.digests or (), strict=False):
-        groups[digest].append(picture_id)
-    return _shown((each for each in groups.values() if len(each) > 1), dataset, run, is_exact=True)
+    return _shown(repeated_contents(dataset), dataset, run, is_exact=True)
 
 
 def nearly_the_same(audit: Audit, dataset: ImageDataset, run: Path) -> tuple[AlikeGroup, ...]:
     """Return groups of pictures that an audit found to show the same, those with different labels first."""
     groups = audit.deep.near_duplicates.groups if audit.deep else ()
-    return _shown(groups, dataset, run, is_exact=False)
+    wanted = {each for group in groups for each in group}
+    rows = {each: row for row, each in enumerate(dataset.ids) if each in wanted}
+    known = [[rows[each] for each in group if each in rows] for group in groups]
+    return _shown(known, dataset, run, is_exact=False)
 
 
 def _shown(
-    groups: Iterable[Sequence[str]], dataset: ImageDataset, run: Path, *, is_exact: bool
+    groups: Sequence[Sequence[int]], dataset: ImageDataset, run: Path, *, is_exact: bool
 ) -> tuple[AlikeGroup, ...]:
-    names = (dataset.class_names[label] for label in dataset.labels)
-    classes = dict(zip(dataset.ids, names, strict=True))
-    known = [[each for each in group if each in classes] for group in groups]
-    known.sort(key=lambda group: len({classes[each] for each in group}) < 2)
+    """Write down groups of rows."""
+    conflicts_first = sorted(groups, key=lambda rows: len({int(dataset.labels[row]) for row in rows}) < 2)
+    ids = [[dataset.ids[row] for row in rows] for rows in conflicts_first[:MAX_GROUPS]]
     return tuple(
         AlikeGroup(
             ids=tuple(group),
-            classes=tuple(classes[each] for each in group),
+            classes=tuple(dataset.class_names[dataset.labels[row]] for row in rows),
             is_exact=is_exact,
             thumbnails=tuple(save_thumbnail(dataset.source, each, run) for each in group[:MAX_IN_GROUP]),
         )
-        for group in known[:MAX_GROUPS]
+        for group, rows in zip(ids, conflicts_first, strict=False)
         if len(group) > 1
     )

@@ -1,7 +1,6 @@
 """What a comparison rests on, written down so that it can be done again."""
 
 import platform
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +16,7 @@ from headstart.core.digest import digest_file, digest_json
 from headstart.core.files import storage_errors
 from headstart.core.records import to_json
 from headstart.data import ImageDataset, Splits
+from headstart.data.partition import repeated_contents
 
 _PACKAGES = ("headstart", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
 
@@ -79,8 +79,7 @@ def fingerprint(splits: Splits) -> str:
 
 def count_duplicates(dataset: ImageDataset) -> int:
     """Return how many pictures have a content that occurs more than once."""
-    counts = Counter(dataset.digests or ())
-    return sum(count for count in counts.values() if count > 1)
+    return sum(map(len, repeated_contents(dataset)))
 
 
 def _weights_digest(entry: ModelEntry) -> str:

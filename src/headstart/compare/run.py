@@ -123,8 +123,9 @@ def run_on(
     folder = RunFolder(default_folder(out, splits), list_settings(candidates, splits, reference, options))
     with folder.hold():
         folder.note_location(splits.train.location)
-        run = _Run(candidates, splits, reference, options, folder, store, decode_seconds, runner, progress)
-        comparison = run.run(notes, purse)
+        comparison = _Run(
+            candidates, splits, reference, options, folder, store, decode_seconds, runner, progress
+        ).run(notes, purse)
         if options.audit == "full" and comparison.chosen and comparison.audit is None:
             comparison = folder.save(_audited(comparison, splits, options, folder.path, progress))
         if options.keep_neighbours and comparison.chosen:
@@ -169,6 +170,7 @@ class _Run:
     ) -> None:
         self._candidates = candidates
         self._all = splits
+        self._fingerprint = fingerprint(splits)
         self._splits = splits  # what the finalists see; all, unless a budget is too small for that
         self._reference = reference
         self._options = options
@@ -180,6 +182,7 @@ class _Run:
         self._sides = sample_sides(concatenate(list_parts(splits)))
         self._attempts = Attempts(self._tell)
         self._evidence: list[Evidence] = []
+        self._last: tuple[tuple[str, list[ImageDataset]], Embedded] | None = None
         self._tunings: list[TuningSummary] = []
         self._contest: Contest | None = None
         self._preparation = Preparation(
@@ -426,8 +429,13 @@ class _Run:
         return self._pixels
 
     def _embed(self, candidate: Candidate, parts: Sequence[ImageDataset], progress: Progress) -> Embedded:
+        """Return a candidate's network and features; the last ones are still there when asked for again."""
+        what = candidate.name, list(parts)
+        if self._last is not None and self._last[0] == what:
+            return self._last[1]
+        self._last = None  # before there are others: they may be large
         classifier, plan = self._networks.network(candidate)
-        return embed_pictures(
+        embedded = embed_pictures(
             classifier,
             parts,
             options=self._options,
@@ -436,6 +444,8 @@ class _Run:
             runner=self._runner,
             progress=progress,
         )
+        self._last = what, embedded
+        return embedded
 
     def _choose(self) -> Choice:
         val, train, seed = self._selection.val, self._selection.train, self._options.seed
@@ -596,7 +606,7 @@ class _Run:
     def _digests(self, evidence: Sequence[Evidence]) -> dict[str, str]:
         return {
             "settings": self._folder.digest,
-            "pictures": fingerprint(self._all),
+            "pictures": self._fingerprint,
             **{each.candidate.name: each.backbone for each in evidence},
         }
 
@@ -606,7 +616,7 @@ class _Run:
         return Comparison(
             dataset_name=everything.name,
             dataset_location=Path(everything.location).name or everything.name,
-            fingerprint=fingerprint(self._all),
+            fingerprint=self._fingerprint,
             class_names=everything.class_names,
             class_counts=tuple(int(count) for count in everything.class_counts()),
             rows=tuple(rows),
@@ -626,7 +636,7 @@ class _Run:
             command=self._options.command,
             versions=list_versions(),
             machine=describe_machine(),
-            digests={"settings": self._folder.digest, "pictures": fingerprint(self._all)},
+            digests={"settings": self._folder.digest, "pictures": self._fingerprint},
             seconds=time.perf_counter() - self._clock,
             started=self._started.isoformat(timespec="seconds"),
             race=self._contest.summary() if self._contest is not None else None,

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart.core.errors import DataError, InputError
-from headstart.data.columns import Digests, Texts, rows_where
-from headstart.data.index import numbered
+from headstart.data.columns import Digests, Texts, parts, rows_where
+from headstart.data.index import first_rows, numbered
 
 LOCKED_TEST_MIN_PICTURES = 500
 """Fewer pictures than this get no drawn test (or val) part. Source: docs/architecture.md, the design."""
@@ -154,6 +154,19 @@ def content_groups(pictures: Labelled) -> Indices:
     if pictures.digests is None:
         return np.arange(len(pictures.ids), dtype=np.int64)
     return numbered(Digests.of(pictures.digests))
+
+
+def repeated_contents(pictures: Labelled) -> list[list[int]]:
+    """Return the rows of each content that several pictures have, in the order of their first rows."""
+    contents = content_groups(pictures)
+    is_first, is_repeated = np.zeros((2, len(contents)), np.bool_)
+    is_first[first_rows(contents)] = True
+    is_repeated[contents[~is_first]] = True
+    groups: dict[int, list[int]] = {}
+    for part in parts(len(contents)):
+        for row in np.flatnonzero(is_repeated[contents[part]]) + part.start:
+            groups.setdefault(int(contents[row]), []).append(int(row))
+    return list(groups.values())
 
 
 def inseparable(pictures: Labelled) -> Indices:

@@ -14,10 +14,9 @@ from headstart.core.errors import DataError, InputError, PictureError
 from headstart.core.machine import num_cores
 from headstart.core.progress import SILENT, Progress
 from headstart.core.runner import Runner, SerialRunner
-from headstart.data.columns import ColumnWriter, DigestsWriter, parts
+from headstart.data.columns import ColumnWriter, DigestsWriter
 from headstart.data.dataset import Exclusion, ImageDataset, RawPicture
-from headstart.data.index import first_rows
-from headstart.data.partition import content_groups
+from headstart.data.partition import repeated_contents
 from headstart.data.shards import shards
 from headstart.data.workers import do_for_each
 
@@ -192,7 +191,7 @@ class _Found:
             digests=self._digests.finish(),
             excluded=(*dataset.excluded, *self.excluded),
         )
-        repeated = _repeated(content_groups(kept))
+        repeated = repeated_contents(kept)
         return Scan(
             dataset=kept,
             excluded=tuple(self.excluded),
@@ -205,18 +204,6 @@ class _Found:
                 if len({int(kept.labels[row]) for row in rows}) > 1
             ),
         )
-
-
-def _repeated(contents: npt.NDArray[np.int64]) -> list[list[int]]:
-    """Return the rows of each content that has several, in the order of their first rows."""
-    is_first, is_repeated = np.zeros((2, len(contents)), np.bool_)
-    is_first[first_rows(contents)] = True
-    is_repeated[contents[~is_first]] = True
-    groups: dict[int, list[int]] = {}
-    for part in parts(len(contents)):
-        for row in np.flatnonzero(is_repeated[contents[part]]) + part.start:
-            groups.setdefault(int(contents[row]), []).append(int(row))
-    return list(groups.values())
 
 
 def digest_picture(raw: RawPicture) -> str:
