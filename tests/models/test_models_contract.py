@@ -226,8 +226,8 @@ def test_a_folder_keeps_what_is_known_of_training_pictures(
     assert classifier.familiarity is not None
     transposed = np.asfortranarray(classifier.familiarity.axes)
     classifier.familiarity = replace(classifier.familiarity, axes=transposed)
-    save_folder(classifier, tmp_path / "m")
-    again = load_folder(tmp_path / "m").familiarity
+    save_folder(classifier, str(tmp_path / "m"))
+    again = load_folder(str(tmp_path / "m")).familiarity
     assert again is not None
     assert (again.limit, again.false_alarm_rate) == (
         classifier.familiarity.limit,

@@ -43,7 +43,7 @@ NEIGHBOURS_FILE = "neighbours.safetensors"
 CARD_FILE = "README.md"
 
 
-def save_folder(classifier: Classifier, path: Path, *, facts: CardFacts = CardFacts()) -> None:
+def save_folder(classifier: Classifier, path: Path | str, *, facts: CardFacts = CardFacts()) -> None:
     """Write a classifier as a model folder; the record comes last, so a folder with one is complete.
 
     Args:
@@ -59,6 +59,7 @@ def save_folder(classifier: Classifier, path: Path, *, facts: CardFacts = CardFa
         raise ModelError(f"{classifier.name} has no classifier of its own; there is nothing to save")
     from safetensors.torch import save
 
+    path = Path(path)
     (path / NEIGHBOURS_FILE).unlink(missing_ok=True)  # of another model
     tensors = {name: tensor.contiguous() for name, tensor in _own_tensors(classifier).items()}
     # safetensors' own writing hides that a disk is full.
@@ -90,7 +91,7 @@ def save_folder(classifier: Classifier, path: Path, *, facts: CardFacts = CardFa
     write_text(path / RECORD_FILE, dumps(record))
 
 
-def load_folder(path: Path) -> Classifier:
+def load_folder(path: Path | str) -> Classifier:
     """Return the classifier in a model folder.
 
     Raises:
@@ -98,6 +99,7 @@ def load_folder(path: Path) -> Classifier:
         CorruptWeightsError: the tensors are missing, or not those that were saved.
         ModelError: the network cannot be built here.
     """
+    path = Path(path)
     record = read_record(path)
     parts = _build(record, read_checked(path / TENSORS_FILE, record))
     classifier = Classifier(
