@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from headstart.catalog.entry import ModelEntry, Preprocessing, WeightsEntry
 from headstart.compare import CompareOptions, compare
@@ -147,10 +148,18 @@ def test_the_default_folder_bears_the_name_of_the_pictures(
     assert (tmp_path / "headstart-runs" / "shapes" / "comparison.json").is_file()
 
 
-def test_little_is_imported_before_pictures_are_read():
-    code = (
-        "import headstart.compare.probe, headstart.compare.tune, sys;"
-        "print([name for name in ('timm', 'torchvision', 'sklearn', 'scipy') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def test_little_is_imported_before_pictures_are_read_and_to_read_them(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "red.jpg")
+    code = """
+import sys
+import headstart.compare.probe, headstart.compare.tune
+from headstart.catalog.entry import Preprocessing
+from headstart.data import pixels
+raw = open(sys.argv[1], "rb").read()
+pixels.prepare_picture(raw, (Preprocessing(),), decoder="fast")
+assert pixels._torchvision_decoder() is not None
+print([name for name in ("timm", "torchvision", "sklearn", "scipy") if name in sys.modules])
+"""
+    words = [sys.executable, "-c", code, tmp_path / "red.jpg"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

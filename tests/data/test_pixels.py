@@ -445,22 +445,6 @@ def test_without_torchvisions_decoder_pillow_decodes(monkeypatch):
         assert_same_size(KINDS[kind], Preprocessing())
 
 
-def test_torchvisions_decoder_is_loaded_without_torchvision(tmp_path):
-    (tmp_path / "tiny.jpg").write_bytes(KINDS["tiny"])
-    code = """
-import sys
-from headstart.catalog.entry import Preprocessing
-from headstart.data import pixels
-raw = open(sys.argv[1], "rb").read()
-found = pixels.prepare_picture(raw, (Preprocessing(),), decoder="fast").pixels[0]
-assert pixels._torchvision_decoder() is not None
-assert "torchvision" not in sys.modules
-import torchvision.io  # what it loads itself is the same
-assert (pixels.prepare_picture(raw, (Preprocessing(),), decoder="fast").pixels[0] == found).all()
-"""
-    subprocess.run([sys.executable, "-c", code, tmp_path / "tiny.jpg"], check=True)
-
-
 def test_the_result_does_not_change_with_the_callers_array():
     array = np.zeros((8, 8, 3), dtype=np.uint8)
     found = prepare_picture(array, (Preprocessing(input_size=(8, 8), fit="squash"),), decoder="fast").pixels[
