@@ -126,6 +126,11 @@ def prepare_picture(
     return _prepare_file(raw, preprocessings)
 
 
+def load_decoders() -> None:
+    """Load what "fast" decodes with: processes that are forked then have it, else each would load it."""
+    _torchvision_decoder()
+
+
 def _prepare_array(raw: npt.NDArray[np.uint8], preprocessings: Sequence[Preprocessing]) -> PreparedPicture:
     pixels = checked_array(raw)
     if pixels.ndim == 2:

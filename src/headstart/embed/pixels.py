@@ -22,7 +22,7 @@ from headstart.core.files import storage_errors
 from headstart.core.paths import pixels_dir
 from headstart.data import RawPicture
 from headstart.data.decode import Decoder
-from headstart.data.pixels import prepare_picture
+from headstart.data.pixels import load_decoders, prepare_picture
 from headstart.data.scan import Measured
 
 # What the features and the user's other work need is left alone.
@@ -84,6 +84,8 @@ class PixelStore:
         with self._lock:
             if not self._files and self._kinds:
                 self._open()
+                if self.decoder == "fast":
+                    load_decoders()
             self._num_rows += num_rows
             return self._num_rows - num_rows
 
