@@ -118,12 +118,23 @@ def test_the_key_changes_with_the_weights_and_the_precision_but_not_with_the_hea
     assert fast.plan.precision == "fp32" or fast.space != reference.space
 
 
+# What a loss of power may leave, for the files do not wait for the disk.
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: b"",
+        lambda raw: bytes(len(raw)),
+        lambda raw: raw[:-1024] + bytes(1024),
+    ],
+    ids=["half", "nothing", "zeros", "zeros at the end"],
+)
 def test_a_damaged_cache_file_is_computed_again(
-    classifier: Classifier, few_shapes: Path, own_home: Path
+    classifier: Classifier, few_shapes: Path, own_home: Path, damaged: Callable[[bytes], bytes]
 ) -> None:
     first = run(classifier, few_shapes)
     for path in (own_home / "embeddings" / first.space).glob("rows-*"):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        path.write_bytes(damaged(path.read_bytes()))
     again = run(classifier, few_shapes)
     assert again.num_computed == 45
     assert np.array_equal(first.features, again.features)
