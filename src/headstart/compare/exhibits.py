@@ -121,16 +121,17 @@ def nearly_the_same(audit: Audit, dataset: ImageDataset, run: Path) -> tuple[Ali
 def _shown(
     groups: Sequence[Sequence[int]], dataset: ImageDataset, run: Path, *, is_exact: bool
 ) -> tuple[AlikeGroup, ...]:
-    """Write down groups of rows."""
+    """Return groups of rows as they are shown, those with different labels first."""
     conflicts_first = sorted(groups, key=lambda rows: len({int(dataset.labels[row]) for row in rows}) < 2)
-    ids = [[dataset.ids[row] for row in rows] for rows in conflicts_first[:MAX_GROUPS]]
     return tuple(
         AlikeGroup(
-            ids=tuple(group),
+            ids=tuple(dataset.ids[row] for row in rows),
             classes=tuple(dataset.class_names[dataset.labels[row]] for row in rows),
             is_exact=is_exact,
-            thumbnails=tuple(save_thumbnail(dataset.source, each, run) for each in group[:MAX_IN_GROUP]),
+            thumbnails=tuple(
+                save_thumbnail(dataset.source, dataset.ids[row], run) for row in rows[:MAX_IN_GROUP]
+            ),
         )
-        for group, rows in zip(ids, conflicts_first, strict=False)
-        if len(group) > 1
+        for rows in conflicts_first[:MAX_GROUPS]
+        if len(rows) > 1
     )

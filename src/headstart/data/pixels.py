@@ -362,6 +362,7 @@ def _torchvision_decoder() -> Callable[..., Any] | None:
         _load_torchvision_decoders()
         import torch
 
+        # Not torchvision.io.decode_jpeg: it is said to go some day. Some builds come without libjpeg.
         decoder: Callable[..., Any] = torch.ops.image.decode_jpeg.default
     except (ImportError, AttributeError, OSError, RuntimeError):
         return None
@@ -379,7 +380,6 @@ def _load_torchvision_decoders() -> None:
     package = find_spec("torchvision")
     for folder in (package and package.submodule_search_locations) or ():
         for library in Path(folder).glob("image*.so"):  # "image.so" before torchvision 0.29
-            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]  # torch has no types for it
             return
-    # torchvision.io.decode_jpeg is said to go some day, and some builds come without libjpeg.
-    import torchvision.io  # noqa: F401
+    import torchvision.io  # noqa: F401  # where the file is called otherwise: it finds and loads it
