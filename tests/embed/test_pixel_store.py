@@ -14,6 +14,7 @@ import headstart as hs
 from headstart.catalog.entry import Preprocessing
 from headstart.compare import CompareOptions, compare
 from headstart.core.errors import PictureError
+from headstart.data import pixels as pixels_module
 from headstart.data import workers
 from headstart.data.pixels import prepare_picture
 from headstart.data.scan import scan
@@ -131,3 +132,10 @@ def test_a_kind_is_what_makes_pixels_and_nothing_else() -> None:
     assert pixel_kind(replace(squash, crop_fraction=0.5)) == pixel_kind(squash)
     padded = replace(SMALL, fit="pad")
     assert pixel_kind(replace(padded, mean=(0.0, 0.0, 0.0))) != pixel_kind(padded)
+
+
+def test_decoders_are_loaded_before_processes_are_forked() -> None:
+    pixels_module._torchvision_decoder.cache_clear()
+    with PixelStore((SMALL,), decoder="fast") as store:
+        store.reserve(1)
+    assert pixels_module._torchvision_decoder.cache_info().currsize == 1
